@@ -1,0 +1,87 @@
+"""`h2rec`: one command, its subcommands loaded when they are asked for."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import sys
+
+import click
+
+from h2rec_tf import __version__
+from h2rec_tf.errors import H2RecError
+
+# Name -> (module, attribute, one line of help). The lines stand here so that `--help` imports nothing.
+_COMMANDS = {
+    "data": ("h2rec_tf.cli.data", "data", "Check interaction and item files; write a synthetic data set."),
+    "semantic-ids": ("h2rec_tf.cli.semantic_ids", "semantic_ids", "Build semantic IDs and report on the codebooks."),
+    "train": ("h2rec_tf.cli.train", "train", "Train a model from files, without a pipeline."),
+    "evaluate": ("h2rec_tf.cli.evaluate", "evaluate", "Measure a trained model beside popularity and item-kNN."),
+}
+# Commands of the other two packages, found through the entry-point group `h2rec.commands`.
+_PLUGIN_HELP = {
+    "pipeline": "Run the TFX pipeline from files to a pushed model.",
+    "serve": "Serve a pushed model over TensorFlow Serving's gRPC API.",
+    "recommend": "Ask a model server for recommendations.",
+}
+_PLUGIN_EXTRAS = {"pipeline": "tfx", "serve": "serving", "recommend": "serving"}
+
+
+class _LazyGroup(click.Group):
+    """Imports a subcommand's module only when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*_COMMANDS, *_PLUGIN_HELP]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _COMMANDS:
+            module, attribute, _ = _COMMANDS[cmd_name]
+            return getattr(importlib.import_module(module), attribute)
+        if cmd_name in _PLUGIN_HELP:
+            found = importlib.metadata.entry_points(group="h2rec.commands", name=cmd_name)
+            for entry in found:
+                return entry.load()
+            raise click.ClickException(
+                f"`{cmd_name}` is not installed; run: pip install 'h2rec-tf[{_PLUGIN_EXTRAS[cmd_name]}]'"
+            )
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, text) for name, (_, _, text) in _COMMANDS.items()] + list(_PLUGIN_HELP.items())
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="h2rec")
+def cli() -> None:
+    """Sequential recommendation with semantic IDs and hash IDs: data, training, pipeline, serving."""
+
+
+def main() -> None:
+    """Runs the command line; an error that the user can mend is one line on stderr and exit code 2."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as request:
+        code = request.exit_code
+    except click.Abort:
+        click.echo("aborted", err=True)
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except H2RecError as error:
+        click.echo(f"error: {' '.join(str(error).split())}", err=True)
+        code = error.exit_code
+    except BrokenPipeError:
+        # The reader (head, less) went away: point stdout at nothing, so that the interpreter's last flush is quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    else:
+        code = 0
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

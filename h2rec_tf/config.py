@@ -1,0 +1,232 @@
+"""The configuration: one frozen tree of dataclasses, read from and written to YAML.
+
+It lives at the edges (files, command line, TFX `custom_config`). Code inside takes explicit keyword arguments.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from h2rec_tf import config_tree
+from h2rec_tf.config_tree import choice, number
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """How files become a data set."""
+
+    user_column: str = "user_id"
+    item_column: str = "item_id"
+    timestamp_column: str = "timestamp"
+    # The item column of the items file; "" means the same name as `item_column`.
+    catalogue_item_column: str = ""
+    title_column: str = "title"
+    # Text columns that describe an item; empty means every text column of the items file.
+    text_columns: tuple[str, ...] = ()
+    # A column of the items file that holds a vector; "" means none.
+    vector_column: str = ""
+    # k-core: users and items with fewer interactions are dropped, repeatedly; 0 keeps all.
+    min_user_interactions: int = number(0, low=0)
+    min_item_interactions: int = number(0, low=0)
+    split: str = choice("leave_one_out", "temporal")
+    # Temporal split: shares of all interactions, the latest ones, that are held out.
+    validation_fraction: float = number(0.1, low=0.0, high=0.9)
+    test_fraction: float = number(0.1, low=0.0, high=0.9)
+    # Rows that may be rejected before reading fails.
+    max_bad_rows: int = number(0, low=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class TextConfig:
+    """How item text becomes vectors."""
+
+    # "auto" takes the user's vectors where given, else TF-IDF + SVD.
+    encoder: str = choice("auto", "vectors", "tfidf", "sentence")
+    dimensions: int = number(256, low=1)
+    max_terms: int = number(50_000, low=1)
+    sentence_model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    # Directory for encoded vectors, keyed by content hash; "" turns the cache off.
+    cache_dir: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class RqVaeConfig:
+    """RQ-VAE training (design: quantizer)."""
+
+    hidden_sizes: tuple[int, ...] = (256, 128)
+    latent_size: int = number(128, low=1)
+    epochs: int = number(40, low=1)
+    batch_size: int = number(256, low=1)
+    learning_rate: float = number(1e-3, low=0.0)
+    commitment: float = number(0.25, low=0.0)
+    reconstruction: str = choice("squared", "cosine")
+    ema_decay: float = number(0.0, low=0.0, high=0.9999)
+    # A code unused for this many steps moves to a random vector of the batch; 0 turns it off.
+    dead_code_steps: int = number(50, low=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class QuantizerConfig:
+    """How item vectors become semantic IDs: `levels` codes out of `codes` each."""
+
+    kind: str = choice("rq_kmeans", "rq_vae", "pq")
+    levels: int = number(4, low=1)
+    codes: int = number(256, low=2)
+    iterations: int = number(25, low=1)
+    # RQ-KMeans measures distances in this many principal components of the vectors; 0 uses all.
+    components: int = number(64, low=0)
+    batch_size: int = number(16_384, low=1)
+    # Product quantization only: learn a rotation first (OPQ).
+    rotation: bool = True
+    # Appends one digit that tells apart items whose code tuples are equal.
+    disambiguation: bool = False
+    rq_vae: RqVaeConfig = RqVaeConfig()
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """What the model is made of. Ablations and baselines are values here, not other classes."""
+
+    # dual: H2Rec. hid / sid: one ID space alone. sum / concat: both in one branch, without views.
+    branches: str = choice("dual", "hid", "sid", "sum", "concat")
+    backbone: str = choice("sasrec", "gru4rec", "bert4rec")
+    shared_backbone: bool = False
+    hidden_size: int = number(64, low=1)
+    layers: int = number(2, low=1)
+    heads: int = number(2, low=1)
+    max_length: int = number(50, low=1)
+    dropout: float = number(0.2, low=0.0, high=0.95)
+    # Granularity views (cross-attention from SID levels to HIDs) and the gate that mixes them.
+    views: bool = True
+    gate: str = choice("dynamic", "static", "mean")
+    gate_prior_high: float = 1.0
+    gate_prior_low: float = 0.2
+    sid_fusion: str = choice("mean", "sum", "concat")
+    hid_start: str = choice("text", "random")
+    sid_start: str = choice("codebooks", "random")
+    sid_trainable: bool = True
+    score: str = choice("cosine", "dot")
+    # Divides the scores in the next-item loss.
+    temperature: float = number(0.07, low=1e-4)
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig:
+    """The next-item loss and the two alignment losses."""
+
+    next_item: str = choice("full_softmax", "sampled_softmax", "bce", "in_batch")
+    negatives: int = number(512, low=1)
+    item_alignment: float = number(0.1, low=0.0)
+    item_temperature: float = number(0.5, low=1e-4)
+    user_alignment: float = number(0.1, low=0.0)
+    user_temperature: float = number(1.0, low=1e-4)
+    mask_strategy: str = choice("lowest", "highest", "random")
+    mask_ratio: float = number(0.5, low=0.0, high=1.0)
+    # Positives of the item alignment beside the item itself.
+    cooccurrence_positives: int = number(50, low=0)
+    cooccurrence_window: int = number(3, low=1)
+    # Co-occurrence weight decays by exp(-|t - t'| / this) when above 0, in timestamp units.
+    cooccurrence_time_scale: float = number(0.0, low=0.0)
+    code_positives: bool = True
+    hard_negatives: int = number(0, low=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """The training loop."""
+
+    epochs: int = number(100, low=1)
+    batch_size: int = number(128, low=1)
+    learning_rate: float = number(1e-3, low=0.0)
+    schedule: str = choice("constant", "cosine", "linear")
+    warmup_steps: int = number(0, low=0)
+    clip_norm: float = number(5.0, low=0.0)
+    weight_decay: float = number(0.0, low=0.0)
+    # Epochs without a better validation NDCG@10 before training stops.
+    patience: int = number(5, low=1)
+    # Stops after this many steps in all; 0 means no such limit.
+    max_steps: int = number(0, low=0)
+    # Validation users used for early stopping; 0 means all.
+    validation_users: int = number(0, low=0)
+    strategy: str = choice("default", "mirrored", "multi_worker")
+    precision: str = choice("float32", "mixed_float16", "mixed_bfloat16")
+    seed: int = number(0, low=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig:
+    """What is measured."""
+
+    ks: tuple[int, ...] = (5, 10, 20)
+    # Share of the catalogue, most popular in training first, that is the head.
+    head_fraction: float = number(0.2, low=0.0, high=1.0)
+    exclude_seen: bool = False
+    # 0 ranks the whole catalogue; above 0 the target is ranked among that many uniform unseen items.
+    sampled_negatives: int = number(0, low=0)
+    seed: int = number(0, low=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class GateConfig:
+    """When the pipeline's Evaluator blesses a model."""
+
+    min_ndcg_at_10: float = number(0.0, low=0.0, high=1.0)
+    # Relative loss against the last blessed model that is still accepted, per slice.
+    max_relative_drop: float = number(0.05, low=0.0, high=1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class ServingConfig:
+    """Limits that the exported signatures carry."""
+
+    max_k: int = number(100, low=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The whole tree."""
+
+    data: DataConfig = DataConfig()
+    text: TextConfig = TextConfig()
+    quantizer: QuantizerConfig = QuantizerConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    gate: GateConfig = GateConfig()
+    serving: ServingConfig = ServingConfig()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists, numbers and strings, ready for YAML or JSON."""
+        return config_tree.to_dict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Config:
+        """The tree with `values` over the defaults.
+
+        Raises:
+            InputError: an unknown key (the nearest right name is given), a wrong type, or a value out of range.
+        """
+        return config_tree.from_dict(cls, values)
+
+    def replace(self, **values: Any) -> Config:
+        """A copy with dotted keys changed: `config.replace(**{"model.layers": 1})`.
+
+        Raises:
+            InputError: as `from_dict`.
+        """
+        return config_tree.replace(self, values)
+
+    @classmethod
+    def load(cls, path: str) -> Config:
+        """Reads a YAML file; keys that are absent keep their defaults.
+
+        Raises:
+            InputError: the file is missing or not YAML, or as `from_dict`.
+        """
+        return cls.from_dict(config_tree.read_yaml(path))
+
+    def save(self, path: str) -> None:
+        """Writes the whole tree as YAML."""
+        config_tree.write_yaml(path, self.to_dict())

@@ -1,0 +1,130 @@
+"""Reading, checking and writing trees of frozen dataclasses."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import pathlib
+import typing
+from typing import Any, TypeVar
+
+from h2rec_tf.errors import InputError
+
+Tree = TypeVar("Tree")
+
+
+def choice(default: str, *others: str) -> Any:
+    """A string field that takes one of the given words; the first is the default."""
+    return dataclasses.field(default=default, metadata={"choices": (default, *others)})
+
+
+def number(default: float, *, low: float | None = None, high: float | None = None) -> Any:
+    """A numeric field with inclusive bounds."""
+    return dataclasses.field(default=default, metadata={"low": low, "high": high})
+
+
+def to_dict(tree: Any) -> dict[str, Any]:
+    """Nested dataclasses as plain dicts; tuples become lists."""
+    result: dict[str, Any] = {}
+    for field in dataclasses.fields(tree):
+        value = getattr(tree, field.name)
+        if dataclasses.is_dataclass(value):
+            value = to_dict(value)
+        result[field.name] = list(value) if isinstance(value, tuple) else value
+    return result
+
+
+def from_dict(cls: type[Tree], values: Any, where: str = "") -> Tree:
+    """Builds `cls` from plain values over its defaults.
+
+    Raises:
+        InputError: an unknown key, a wrong type or a value out of range; the message gives the dotted name.
+    """
+    if not isinstance(values, dict):
+        raise InputError(f"config: `{where or 'top level'}` must be a mapping of names to values, got {values!r}")
+    hints = typing.get_type_hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    arguments: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{where}.{key}" if where else str(key)
+        if key not in fields:
+            raise InputError(f"config: unknown key `{name}`{_nearest(str(key), list(fields))}")
+        hint = hints[key]
+        if dataclasses.is_dataclass(hint):
+            arguments[key] = from_dict(hint, value, name)  # type: ignore[arg-type]
+        else:
+            arguments[key] = _checked(value, hint, fields[key].metadata, name)
+    return cls(**arguments)
+
+
+def replace(tree: Tree, values: dict[str, Any]) -> Tree:
+    """A copy of `tree` with dotted keys set, checked as `from_dict` checks."""
+    plain = to_dict(tree)
+    for name, value in values.items():
+        node = plain
+        *parents, leaf = name.split(".")
+        for depth, parent in enumerate(parents):
+            if not isinstance(node.get(parent), dict):
+                raise InputError(
+                    f"config: unknown key `{'.'.join(parents[: depth + 1])}`{_nearest(parent, list(node))}"
+                )
+            node = node[parent]
+        node[leaf] = value
+    return from_dict(type(tree), plain)
+
+
+def read_yaml(path: str) -> dict[str, Any]:
+    """The mapping in a YAML file; an empty file is an empty mapping.
+
+    Raises:
+        InputError: the file is missing, unreadable or not YAML; the message has file and line.
+    """
+    import yaml
+
+    try:
+        text = pathlib.Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot read the config file: {error}") from error
+    try:
+        return yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise InputError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from error
+
+
+def write_yaml(path: str, values: dict[str, Any]) -> None:
+    """Writes a mapping as YAML, in its own order."""
+    import yaml
+
+    pathlib.Path(path).write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+
+
+def _nearest(key: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+    return f"; did you mean `{near[0]}`?" if near else f"; known keys: {', '.join(names)}"
+
+
+def _checked(value: Any, hint: Any, metadata: Any, name: str) -> Any:
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise InputError(f"config: `{name}` must be a list, got {value!r}")
+        inner = typing.get_args(hint)[0]
+        return tuple(_checked(item, inner, metadata, name) for item in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if hint is float and isinstance(value, str):
+        # YAML 1.1 reads 1e-3 as a string.
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise InputError(f"config: `{name}` must be of type {hint.__name__}, got {value!r}")
+    choices = metadata.get("choices")
+    if choices and value not in choices:
+        raise InputError(f"config: `{name}` must be one of {', '.join(choices)}, got '{value}'")
+    low, high = metadata.get("low"), metadata.get("high")
+    if (low is not None and value < low) or (high is not None and value > high) or value != value:
+        bounds = f"at least {low}" if high is None else f"between {low} and {high}"
+        raise InputError(f"config: `{name}` must be {bounds}, got {value}")
+    return value

@@ -1,0 +1,15 @@
+"""Errors a user can mend. The command line prints their text as one line and exits with code 2."""
+
+
+class H2RecError(Exception):
+    """Base of all errors that name a cause outside the code and a remedy."""
+
+    exit_code = 2
+
+
+class InputError(H2RecError, ValueError):
+    """A file, row, column, argument or configuration value is not usable; the message names it and the remedy."""
+
+
+class MissingDependencyError(H2RecError, ImportError):
+    """An optional package is not installed; the message gives the pip command."""
