@@ -1,0 +1,66 @@
+"""Training batches: windows of histories, bucketed by length so that little padding is computed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from h2rec_tf.data.sequences import Sequences
+
+# Batches sorted together: enough for near-equal lengths inside a batch, few enough to stay random.
+_POOL = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingBatches:
+    """Random batches of one epoch after another, the same for the same seed and epoch.
+
+    Histories longer than `max_length + 1` items are cut from the end into windows that share one item, so every
+    interaction but a user's first is a target once an epoch.
+
+    Attributes:
+        sequences: the training split.
+        max_length: items of history the model reads.
+        batch_size: windows in a batch; the last batch of an epoch may be smaller.
+        seed: of the order.
+        bucketed: False pads every batch to `max_length + 1` (for comparison only).
+    """
+
+    sequences: Sequences
+    max_length: int
+    batch_size: int
+    seed: int = 0
+    bucketed: bool = True
+
+    def windows(self) -> tuple[np.ndarray, np.ndarray]:
+        """int64 starts and ends `[W]` of all windows in `sequences.items`; each has 2..max_length + 1 items."""
+        starts, ends = self.sequences.offsets[:-1], self.sequences.offsets[1:]
+        counts = np.maximum(-(-(ends - starts - 1) // self.max_length), 0)
+        user = np.repeat(np.arange(len(counts)), counts)
+        first = np.cumsum(counts) - counts
+        back = (np.arange(counts.sum()) - first[user]) * self.max_length
+        window_ends = ends[user] - back
+        return np.maximum(starts[user], window_ends - self.max_length - 1), window_ends
+
+    def epoch(self, number: int) -> Iterator[np.ndarray]:
+        """Yields int32 `[B, T + 1]` left-padded batches of epoch `number`."""
+        generator = np.random.default_rng([self.seed, number])
+        starts, ends = self.windows()
+        order = generator.permutation(len(starts))
+        if self.bucketed:
+            pool = _POOL * self.batch_size
+            for begin in range(0, len(order), pool):
+                part = order[begin : begin + pool]
+                order[begin : begin + pool] = part[np.argsort((ends - starts)[part], kind="stable")]
+        batches = [order[begin : begin + self.batch_size] for begin in range(0, len(order), self.batch_size)]
+        for index in generator.permutation(len(batches)):
+            rows = batches[index]
+            width = int((ends - starts)[rows].max()) if self.bucketed else self.max_length + 1
+            positions = ends[rows][:, None] - np.arange(width, 0, -1)[None, :]
+            real = positions >= starts[rows][:, None]
+            yield np.where(real, self.sequences.items[np.where(real, positions, 0)], 0).astype(np.int32)
+
+    def __len__(self) -> int:
+        return -(-len(self.windows()[0]) // self.batch_size)

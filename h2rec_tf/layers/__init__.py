@@ -1,0 +1,1 @@
+"""Keras layers: ID embeddings, attention blocks, granularity gate, branch encoders."""

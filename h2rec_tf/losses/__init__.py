@@ -1,0 +1,1 @@
+"""Losses: next item, code-guided item alignment, masked-granularity user alignment."""

@@ -1,0 +1,154 @@
+"""From configuration to model: the one place where parts are put together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from h2rec_tf.config import LossConfig, ModelConfig
+from h2rec_tf.data.sequences import Sequences
+from h2rec_tf.models.h2rec import H2Rec
+
+
+def build_model(
+    *,
+    model: ModelConfig,
+    loss: LossConfig,
+    codes: np.ndarray,
+    codebooks: np.ndarray,
+    vectors: np.ndarray,
+    train: Sequences,
+    seed: int = 0,
+) -> H2Rec:
+    """Builds an untrained model with all its variables.
+
+    Args:
+        model: what the model is made of.
+        loss: what it is trained with.
+        codes: int `[N, L]`, row r is item index r + 1.
+        codebooks: float `[L, K, d_c]`.
+        vectors: float `[N, D]` item text vectors.
+        train: the training split; gives item frequencies and co-occurrence.
+        seed: of start values and draws.
+
+    Returns:
+        The model, built.
+    """
+    import tensorflow as tf
+    import tf_keras as keras
+
+    from h2rec_tf.layers.encoders import DualBranchEncoder, SingleBranchEncoder
+    from h2rec_tf.layers.hash_id_embedding import HashIdEmbedding
+    from h2rec_tf.layers.semantic_id_embedding import SemanticIdEmbedding
+    from h2rec_tf.layers.starts import codebook_tables, text_rows
+    from h2rec_tf.losses.next_item import NextItemLoss
+    from h2rec_tf.losses.user_alignment import UserAlignment
+
+    keras.utils.set_random_seed(seed)
+    num_items, levels = codes.shape
+    has_hid, has_sid = model.branches != "sid", model.branches != "hid"
+    hash_ids = None
+    if has_hid:
+        start = text_rows(vectors, model.hidden_size) if model.hid_start == "text" else None
+        hash_ids = HashIdEmbedding(num_items, model.hidden_size, start=start, seed=seed, name="hash_ids")
+    semantic_ids = None
+    if has_sid:
+        tables = None
+        num_codes = int(max(codebooks.shape[1], codes.max(initial=0) + 1))
+        if model.sid_start == "codebooks":
+            tables = np.zeros((levels, num_codes, model.hidden_size), np.float32)
+            # A disambiguation digit has no codebook; its table starts at zero.
+            tables[: codebooks.shape[0], : codebooks.shape[1]] = codebook_tables(codebooks, model.hidden_size)
+        semantic_ids = SemanticIdEmbedding(
+            codes,
+            num_codes,
+            model.hidden_size,
+            start=tables,
+            fusion=model.sid_fusion,
+            trainable_tables=model.sid_trainable,
+            seed=seed,
+            name="semantic_ids",
+        )
+    shared: dict[str, Any] = {
+        "backbone": model.backbone,
+        "layers": model.layers,
+        "heads": model.heads,
+        "dropout": model.dropout,
+        "name": "encoder",
+    }
+    # Room for the mask token that a bidirectional backbone appends.
+    positions = model.max_length + 1
+    with_users = model.branches == "dual" and model.views and loss.user_alignment > 0
+    if model.branches == "dual":
+        encoder = DualBranchEncoder(
+            model.hidden_size,
+            levels,
+            positions,
+            shared_backbone=model.shared_backbone,
+            views=model.views,
+            gate=model.gate,
+            prior_high=model.gate_prior_high,
+            prior_low=model.gate_prior_low,
+            mask_strategy=loss.mask_strategy,
+            mask_ratio=loss.mask_ratio,
+            **shared,
+        )
+    else:
+        encoder = SingleBranchEncoder(model.hidden_size, positions, **shared)
+    with_items = has_hid and has_sid and loss.item_alignment > 0
+    frequencies = np.bincount(train.items, minlength=num_items + 1)
+    built = H2Rec(
+        encoder=encoder,
+        branches=model.branches,
+        hash_ids=hash_ids,
+        semantic_ids=semantic_ids,
+        cosine=model.score == "cosine",
+        next_item=NextItemLoss(
+            loss.next_item,
+            frequencies=frequencies,
+            negatives=loss.negatives,
+            temperature=model.temperature,
+            seed=seed,
+            name="next_item",
+        ),
+        item_alignment=_item_alignment(loss, codes, train, num_items, seed) if with_items else None,
+        item_alignment_weight=loss.item_alignment,
+        user_alignment=UserAlignment(temperature=loss.user_temperature, name="user_alignment") if with_users else None,
+        user_alignment_weight=loss.user_alignment,
+        seed=seed,
+        name="h2rec",
+    )
+    # One dry run creates every variable before a checkpoint or an optimizer asks for them.
+    built.compute_loss(tf.ones([1, 2], tf.int32))
+    built(tf.ones([1, 1], tf.int32))
+    for metric in built.metrics:
+        metric.reset_state()
+    return built
+
+
+def _item_alignment(loss: LossConfig, codes: np.ndarray, train: Sequences, num_items: int, seed: int) -> Any:
+    from h2rec_tf.data.cooccurrence import cooccurrence
+    from h2rec_tf.losses.item_alignment import ItemAlignment, code_groups, code_order
+
+    neighbours = np.zeros((num_items + 1, 0), np.int32)
+    weights = np.zeros((num_items + 1, 0), np.float32)
+    if loss.cooccurrence_positives:
+        lists = cooccurrence(
+            train,
+            num_items,
+            window=loss.cooccurrence_window,
+            time_scale=loss.cooccurrence_time_scale,
+            top=loss.cooccurrence_positives,
+        )
+        neighbours, weights = lists.items, lists.weights
+    return ItemAlignment(
+        neighbours=neighbours,
+        weights=weights,
+        groups=code_groups(codes) if loss.code_positives else None,
+        temperature=loss.item_temperature,
+        hard_negatives=loss.hard_negatives,
+        code_order=code_order(codes) if loss.hard_negatives else None,
+        seed=seed,
+        name="item_alignment",
+    )

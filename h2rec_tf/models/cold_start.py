@@ -1,0 +1,42 @@
+"""HID rows for items that were never trained on (design: beyond the paper)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def cold_rows(rows: np.ndarray, codes: np.ndarray, popularity: np.ndarray) -> np.ndarray:
+    """Gives each cold item the weighted mean HID row of trained items that share its longest code prefix.
+
+    Weights are training interactions. An item that shares not even the first code gets the mean of all trained items.
+
+    Args:
+        rows: float `[N, d]` HID rows; row r is item index r + 1.
+        codes: int `[N, L]`.
+        popularity: int `[N + 1]` training interactions by item index.
+
+    Returns:
+        float `[N, d]`: a copy with the rows of cold items (popularity 0) replaced.
+    """
+    weight = popularity[1:].astype(np.float64)
+    cold = weight == 0
+    if not cold.any() or cold.all():
+        return rows.copy()
+    result = rows.copy()
+    result[cold] = (rows * weight[:, None]).sum(axis=0) / weight.sum()
+    # Coarse to fine, so that the longest shared prefix writes last.
+    for length in range(1, codes.shape[1] + 1):
+        _, group = np.unique(codes[:, :length], axis=0, return_inverse=True)
+        group = group.reshape(-1)
+        mass = np.bincount(group, weights=weight)
+        shared = cold & (mass[group] > 0)
+        if not shared.any():
+            break
+        wanted, place = np.unique(group[shared], return_inverse=True)
+        slot = np.full(len(mass), -1)
+        slot[wanted] = np.arange(len(wanted))
+        used = (slot[group] >= 0) & ~cold
+        sums = np.zeros((len(wanted), rows.shape[1]))
+        np.add.at(sums, slot[group[used]], rows[used] * weight[used, None])
+        result[shared] = (sums / mass[wanted, None])[place]
+    return result

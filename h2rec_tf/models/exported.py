@@ -1,0 +1,65 @@
+"""An exported model as the evaluation sees it, through its public signatures."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from h2rec_tf import names
+from h2rec_tf.errors import InputError
+
+
+class ExportedRecommender:
+    """Scores items with the `user_embedding` and `item_embedding` signatures of a SavedModel.
+
+    Args:
+        directory: the SavedModel, or a folder of numbered versions of which the newest is taken.
+        item_ids: `[N]` strings; row r is item index r + 1 of the data the model is asked about.
+        max_length: items of history sent.
+
+    Raises:
+        InputError: no SavedModel there, or one without the signatures.
+    """
+
+    def __init__(self, directory: str, item_ids: np.ndarray, *, max_length: int = 200) -> None:
+        self.num_items = len(item_ids)
+        self.max_length = max_length
+        self._ids = np.concatenate([[""], item_ids]).astype(object)
+        self._loaded = tf.saved_model.load(str(newest_version(directory)))
+        signatures = self._loaded.signatures
+        for name in (names.USER_EMBEDDING, names.ITEM_EMBEDDING):
+            if name not in signatures:
+                raise InputError(f"{directory}: the model has no signature `{name}`; export it with this package")
+        self._users = signatures[names.USER_EMBEDDING]
+        table = signatures[names.ITEM_EMBEDDING](item_ids=tf.constant(self._ids[1:]))[names.EMBEDDING].numpy()
+        self.table = np.concatenate([np.zeros((1, table.shape[1]), np.float32), table])
+
+    def queries(self, histories: np.ndarray) -> np.ndarray:
+        """int32 `[B, T]` left-padded histories -> float32 `[B, D]` user vectors."""
+        used = np.flatnonzero(histories.any(axis=0))
+        first = int(used[0]) if len(used) else histories.shape[1] - 1
+        ids = tf.constant(self._ids[histories[:, first:]], tf.string)
+        return self._users(history=ids)[names.EMBEDDING].numpy()
+
+    def scores(self, queries: np.ndarray, start: int, stop: int) -> np.ndarray:
+        """float32 `[B, D]` user vectors -> float32 `[B, stop - start]` scores of item indices start..stop - 1."""
+        return queries @ self.table[start:stop].T
+
+
+def newest_version(directory: str) -> pathlib.Path:
+    """The SavedModel in `directory`: itself, or its sub-folder with the highest number.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = pathlib.Path(directory)
+    if (path / "saved_model.pb").is_file():
+        return path
+    versions = [child for child in path.glob("*") if child.name.isdigit() and (child / "saved_model.pb").is_file()]
+    if not versions:
+        raise InputError(
+            f"{directory}: no SavedModel here and no numbered version of one; give the folder that was pushed to"
+        )
+    return max(versions, key=lambda child: int(child.name))

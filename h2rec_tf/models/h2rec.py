@@ -1,0 +1,188 @@
+"""The H2Rec model as a TensorFlow Recommenders model; baselines and ablations are other parts in the same frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+import tf_keras as keras
+
+BRANCHES = ("dual", "hid", "sid", "sum", "concat")
+
+
+class H2Rec(tfrs.Model):
+    """Sequential recommender over hash IDs and semantic IDs with one inner product for scoring.
+
+    The score of item i is `u . v_i`, with `u = [u^H; u^S]` and `v_i = [h_i; s_i]` for two branches, and one half alone
+    for one-branch models (design: dual branch).
+
+    Args:
+        encoder: `DualBranchEncoder` for `branches="dual"`, else `SingleBranchEncoder`.
+        next_item: the next-item loss, called with user vectors, targets and the item table.
+        branches: "dual", "hid" (HID alone), "sid" (SID alone), "sum" (`h + s` in one branch) or "concat" (`[h; s]`).
+        hash_ids: HID embedding; not needed for "sid".
+        semantic_ids: SID embedding; not needed for "hid".
+        cosine: normalises each half of both vectors, so that scores are cosines.
+        item_alignment: item-level loss, or None.
+        item_alignment_weight: its lambda.
+        user_alignment: user-level loss, or None; needs granularity views.
+        user_alignment_weight: its lambda.
+        cloze_rate: share of positions masked in training by a bidirectional backbone.
+        seed: of the cloze masks.
+
+    Raises:
+        ValueError: parts that do not fit together; the message names the argument.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: keras.layers.Layer,
+        next_item: keras.layers.Layer,
+        branches: str = "dual",
+        hash_ids: Any = None,
+        semantic_ids: Any = None,
+        cosine: bool = True,
+        item_alignment: keras.layers.Layer | None = None,
+        item_alignment_weight: float = 0.1,
+        user_alignment: keras.layers.Layer | None = None,
+        user_alignment_weight: float = 0.1,
+        cloze_rate: float = 0.3,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if branches not in BRANCHES:
+            raise ValueError(f"`branches` must be one of {', '.join(BRANCHES)}, got '{branches}'")
+        if hash_ids is None and branches != "sid":
+            raise ValueError(f"`hash_ids` is needed for branches '{branches}'")
+        if semantic_ids is None and branches != "hid":
+            raise ValueError(f"`semantic_ids` is needed for branches '{branches}'")
+        if item_alignment is not None and (hash_ids is None or semantic_ids is None):
+            raise ValueError("`item_alignment` needs `hash_ids` and `semantic_ids`")
+        if user_alignment is not None and not getattr(encoder, "has_views", False):
+            raise ValueError("`user_alignment` needs an encoder with granularity views")
+        self.branches = branches
+        self.encoder = encoder
+        # Which of the two is there was checked against `branches`.
+        self.hash_ids: Any = hash_ids
+        self.semantic_ids: Any = semantic_ids
+        self.next_item = next_item
+        self.cosine = cosine
+        self.item_alignment = item_alignment
+        self.item_alignment_weight = item_alignment_weight
+        self.user_alignment = user_alignment
+        self.user_alignment_weight = user_alignment_weight
+        self.cloze_rate = cloze_rate
+        self.num_items: int = (self.semantic_ids if hash_ids is None else self.hash_ids).num_items
+        if branches == "concat":
+            width = self.hash_ids.dimensions
+            self._join = keras.layers.Dense(width, name="join")
+            self._part = keras.layers.Dense(2 * width, name="part")
+        self._cloze_generator = tf.random.Generator.from_seed(seed)
+        self._loss_means = {
+            name: keras.metrics.Mean(name=name)
+            for name in ("next_item_loss", "item_alignment_loss", "user_alignment_loss")
+        }
+
+    @property
+    def mask_token(self) -> int:
+        """Index of the cloze mask token, N + 1."""
+        return self.num_items + 1
+
+    def item_table(self) -> tf.Tensor:
+        """float32 `[N + 1, D]`: vectors of all items, as the score uses them; row 0 (padding) is zero."""
+        if self.branches == "sum":
+            return self._scored(self.hash_ids.table() + self.semantic_ids.table())
+        parts = {"hid": [self.hash_ids], "sid": [self.semantic_ids]}.get(
+            self.branches, [self.hash_ids, self.semantic_ids]
+        )
+        return tf.concat([self._scored(part.table()) for part in parts], axis=-1)
+
+    def encode(
+        self, items: tf.Tensor, *, with_masked: bool = False, training: bool | None = None
+    ) -> dict[str, tf.Tensor]:
+        """User vectors at every position.
+
+        Args:
+            items: int32 `[B, T]` item indices, left padded with 0; `mask_token` may stand for an item.
+            with_masked: also return the masked-granularity view.
+            training: switches dropout on.
+
+        Returns:
+            `user` float32 `[B, T, D]`, as the score uses it; with views also `hid` and, if asked for, `masked`
+            `[B, T, d]` before scoring, and `gate` `[B, T, L]`.
+        """
+        real = items != 0
+        if self.branches == "dual":
+            views = self.semantic_ids.views(items)
+            fused = self.semantic_ids.fuse(views)
+            inputs = (self.hash_ids(items), views, fused)
+            outputs = self.encoder(inputs, real=real, with_masked=with_masked, training=training)
+            return {**outputs, "user": tf.concat([self._scored(outputs["hid"]), self._scored(outputs["sid"])], axis=-1)}
+        vectors = self.encoder(self._single_input(items), real=real, training=training)
+        if self.branches == "concat":
+            halves = tf.split(self._part(vectors), 2, axis=-1)
+            return {"user": tf.concat([self._scored(half) for half in halves], axis=-1)}
+        return {"user": self._scored(vectors)}
+
+    def _single_input(self, items: tf.Tensor) -> tf.Tensor:
+        if self.branches == "hid":
+            return self.hash_ids(items)
+        if self.branches == "sid":
+            return self.semantic_ids(items)
+        hid, sid = self.hash_ids(items), self.semantic_ids(items)
+        return hid + sid if self.branches == "sum" else self._join(tf.concat([hid, sid], axis=-1))
+
+    def _scored(self, vectors: tf.Tensor) -> tf.Tensor:
+        vectors = tf.cast(vectors, tf.float32)
+        return tf.math.l2_normalize(vectors, axis=-1) if self.cosine else vectors
+
+    def call(self, items: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """int32 `[B, T]` histories, left padded with 0 -> float32 `[B, D]` user vectors for the next item."""
+        if not self.encoder.causal:
+            mask_column = tf.fill([tf.shape(items)[0], 1], tf.constant(self.mask_token, items.dtype))
+            items = tf.concat([items, mask_column], axis=1)
+        return self.encode(items, training=training)["user"][:, -1]
+
+    def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
+        """Next-item loss at every real position plus the weighted alignment losses (design: loss).
+
+        Args:
+            inputs: int32 `[B, T + 1]` sequences, left padded with 0; each item is predicted from those before it.
+            training: switches dropout on.
+
+        Returns:
+            Scalar float32.
+        """
+        items = inputs
+        if self.encoder.causal:
+            history, targets = items[:, :-1], items[:, 1:]
+            predicted = history != 0
+        else:
+            history, targets, predicted = self._cloze(items)
+        outputs = self.encode(history, with_masked=self.user_alignment is not None, training=training)
+        where = tf.where(predicted)
+        total = self.next_item(tf.gather_nd(outputs["user"], where), tf.gather_nd(targets, where), self.item_table())
+        self._loss_means["next_item_loss"].update_state(total)
+        if self.item_alignment is not None:
+            loss = self.item_alignment(items, hid=self.hash_ids, sid=self.semantic_ids)
+            self._loss_means["item_alignment_loss"].update_state(loss)
+            total += self.item_alignment_weight * loss
+        if self.user_alignment is not None:
+            loss = self.user_alignment(outputs["hid"][:, -1], outputs["masked"][:, -1], real=history[:, -1] != 0)
+            self._loss_means["user_alignment_loss"].update_state(loss)
+            total += self.user_alignment_weight * loss
+        # Replicas' gradients are summed; each carries its share of the mean.
+        return total / tf.distribute.get_strategy().num_replicas_in_sync
+
+    def _cloze(self, items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        draws = self._cloze_generator.uniform(tf.shape(items))
+        # Half of the rows train what serving does: the mask token at the end, nothing hidden before it.
+        last_only = self._cloze_generator.uniform([tf.shape(items)[0], 1]) < 0.5
+        is_last = tf.range(tf.shape(items)[1])[None, :] == tf.shape(items)[1] - 1
+        chosen = tf.where(last_only, tf.broadcast_to(is_last, tf.shape(items)), draws < self.cloze_rate)
+        chosen = tf.logical_and(chosen, items != 0)
+        history = tf.where(chosen, tf.constant(self.mask_token, items.dtype), items)
+        return history, items, chosen

@@ -1,0 +1,38 @@
+"""A trained model as the evaluation and retrieval see it: user vectors against one item table."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from h2rec_tf.models.h2rec import H2Rec
+
+
+class VectorRecommender:
+    """Scores items by the inner product of user and item vectors.
+
+    The item table is read once, when the object is made: make a new one after more training.
+
+    Args:
+        model: a built model.
+        max_length: items of history it reads.
+    """
+
+    def __init__(self, model: H2Rec, *, max_length: int) -> None:
+        self.num_items = model.num_items
+        self.max_length = max_length
+        self.table = model.item_table().numpy()
+        self._encode = tf.function(
+            lambda items: model(items, training=False), input_signature=[tf.TensorSpec([None, None], tf.int32)]
+        )
+
+    def queries(self, histories: np.ndarray) -> np.ndarray:
+        """int32 `[B, T]` left-padded histories -> float32 `[B, D]` user vectors."""
+        used = np.flatnonzero(histories.any(axis=0))
+        first = int(used[0]) if len(used) else histories.shape[1] - 1
+        trimmed = histories[:, max(first, histories.shape[1] - self.max_length) :]
+        return self._encode(tf.constant(trimmed, tf.int32)).numpy()
+
+    def scores(self, queries: np.ndarray, start: int, stop: int) -> np.ndarray:
+        """float32 `[B, D]` user vectors -> float32 `[B, stop - start]` scores of item indices start..stop - 1."""
+        return queries @ self.table[start:stop].T

@@ -1,0 +1,90 @@
+"""What a killed training run needs to go on: the last and the best checkpoint, and the run's own record."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any
+
+import tensorflow as tf
+
+_STATE_FILE = "state.json"
+
+
+@dataclasses.dataclass
+class RunState:
+    """The record of a run.
+
+    Attributes:
+        epoch: epochs done.
+        best_epoch: epoch (1-based) with the best validation NDCG@10; 0 before the first.
+        best: its NDCG@10.
+        waited: epochs since then.
+        seconds: wall time of training and validation, in all sessions of the run.
+        history: one dict of figures for each epoch done.
+    """
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best: float = -1.0
+    waited: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+
+class Checkpoints:
+    """Two checkpoints in a directory: `last-*` to resume from, `best-*` to keep.
+
+    The record is written last and renamed into place, and names the checkpoints it belongs to; a kill at any time
+    leaves a record and checkpoints that agree.
+
+    Args:
+        directory: where they live; created.
+        fingerprint: what must be equal for a run to be resumed; another one starts afresh.
+        last: objects whose variables resuming needs.
+        best: objects whose variables are the result.
+    """
+
+    def __init__(self, directory: str, *, fingerprint: str, last: dict[str, Any], best: dict[str, Any]) -> None:
+        self._directory = pathlib.Path(directory)
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._fingerprint = fingerprint
+        self._last = tf.train.Checkpoint(**last)
+        self._best = tf.train.Checkpoint(**best)
+        self._best_path = ""
+
+    def restore(self) -> RunState:
+        """The record of an earlier session with the same fingerprint, its variables restored; else a new record."""
+        path = self._directory / _STATE_FILE
+        if not path.exists():
+            return RunState()
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record.pop("fingerprint") != self._fingerprint:
+            return RunState()
+        self._best_path = record.pop("best_checkpoint")
+        self._last.restore(str(self._directory / record.pop("last_checkpoint"))).assert_consumed()
+        return RunState(**record)
+
+    def save(self, state: RunState) -> None:
+        """Writes the last checkpoint, the best one if this epoch is the best, and the record."""
+        last = pathlib.Path(self._last.write(str(self._directory / f"last-{state.epoch}"))).name
+        if state.best_epoch == state.epoch:
+            self._best_path = pathlib.Path(self._best.write(str(self._directory / f"best-{state.epoch}"))).name
+        record = {
+            **dataclasses.asdict(state),
+            "fingerprint": self._fingerprint,
+            "last_checkpoint": last,
+            "best_checkpoint": self._best_path,
+        }
+        scratch = self._directory / (_STATE_FILE + ".new")
+        scratch.write_text(json.dumps(record), encoding="utf-8")
+        os.replace(scratch, self._directory / _STATE_FILE)
+        for path in [*self._directory.glob("last-*"), *self._directory.glob("best-*")]:
+            if path.name.split(".")[0] not in (last, self._best_path):
+                path.unlink()
+
+    def restore_best(self) -> None:
+        """Puts the best epoch's variables into the objects."""
+        self._best.restore(str(self._directory / self._best_path)).expect_partial()
