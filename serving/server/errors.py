@@ -1,0 +1,81 @@
+"""The error of one request: a canonical status code and one line for the caller."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import tensorflow as tf
+
+# TensorFlow's error codes are the canonical ones that gRPC uses, number for number.
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class RequestError(Exception):
+    """A request cannot be answered.
+
+    Args:
+        code: the canonical status code.
+        message: one line that names what was wrong.
+    """
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    @classmethod
+    def invalid(cls, message: str) -> RequestError:
+        """The caller's arguments are wrong, whatever the state of the server."""
+        return cls(grpc.StatusCode.INVALID_ARGUMENT, message)
+
+    @classmethod
+    def failed_precondition(cls, message: str) -> RequestError:
+        """The loaded model cannot answer such a request."""
+        return cls(grpc.StatusCode.FAILED_PRECONDITION, message)
+
+    @classmethod
+    def unimplemented(cls, message: str) -> RequestError:
+        """A method of the API that this server does not have."""
+        return cls(grpc.StatusCode.UNIMPLEMENTED, message)
+
+    @classmethod
+    def not_found(cls, message: str) -> RequestError:
+        """No such model or version."""
+        return cls(grpc.StatusCode.NOT_FOUND, message)
+
+    @classmethod
+    def from_op_error(cls, error: tf.errors.OpError) -> RequestError:
+        """An error raised by a TensorFlow op while the signature ran."""
+        return cls(_CODES.get(error.error_code, grpc.StatusCode.UNKNOWN), one_line(error))
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error's text, without the graph node that TensorFlow appends; the type's name if empty."""
+    text = error.message if isinstance(error, tf.errors.OpError) else str(error)
+    lines = [line.strip() for line in (text or "").splitlines()]
+    line = next((line for line in lines if line and line != "Graph execution error:"), type(error).__name__)
+    # `tf.debugging.assert_*`: the model's own words come first, the compared tensors after them.
+    asserted = re.match(r"assertion failed: \[([^\[\]]+)\]", line)
+    return asserted.group(1) if asserted else line
+
+
+def answering(method: Callable[[Any, Any], Any]) -> Callable[[Any, Any, grpc.ServicerContext], Any]:
+    """Makes `method(self, request)` a gRPC handler: a `RequestError` becomes the call's status.
+
+    A request whose caller gave up while it waited for a thread is not run.
+    """
+
+    @functools.wraps(method)
+    def handler(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
+        if not context.is_active():
+            context.abort(grpc.StatusCode.CANCELLED, "the caller went away or its deadline passed")
+        try:
+            return method(self, request)
+        except RequestError as error:
+            context.abort(error.code, error.message)
+
+    return handler

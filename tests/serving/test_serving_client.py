@@ -1,0 +1,161 @@
+"""The client and the two commands against a running server."""
+
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+import toy_recommender
+from click.testing import CliRunner
+
+from h2rec_tf import names
+from h2rec_tf.errors import InputError
+from serving import cli
+from serving.client import Client, TensorSpec
+
+
+@pytest.fixture
+def client(server):
+    with Client(server.target) as opened:
+        yield opened
+
+
+def test_recommend_returns_typed_items_in_order(client):
+    first, second = client.recommend([["i1", "i2"], ["i7"]], k=3)
+    for answer, history in ((first, ["i1", "i2"]), (second, ["i7"])):
+        want = toy_recommender.expected(1, history, 3)
+        assert [item.item_id for item in answer] == [item for item, _ in want]
+        assert [item.title for item in answer] == [f"Title {item[1:]} of v1" for item, _ in want]
+        assert [item.score for item in answer] == pytest.approx([score for _, score in want], rel=1e-5)
+
+
+def test_fewer_than_k_items_left(client):
+    history = [f"i{n}" for n in range(1, toy_recommender.ITEMS)]
+    (answer,) = client.recommend([history], k=5)
+    assert [item.item_id for item in answer] == [f"i{toy_recommender.ITEMS}"]
+
+
+def test_new_user_unknown_items_and_no_users(client):
+    empty, unknown = client.recommend([[], ["nobody", "caf\u00e9", "\udcff"]], k=4)
+    assert len(empty) == len(unknown) == 4
+    assert client.recommend([]) == []
+
+
+def test_titles(client):
+    assert client.titles(["i3", "nobody", "i1"]) == ["Title 3 of v1", "", "Title 1 of v1"]
+    assert client.titles([]) == []
+
+
+def test_metadata_and_status_are_typed(client):
+    metadata = client.metadata()
+    assert (metadata.name, metadata.version) == ("h2rec", 1)
+    default = metadata.signatures[names.SERVING_DEFAULT]
+    assert default.inputs == {names.HISTORY: TensorSpec("string", (None, None)), names.K: TensorSpec("int32", ())}
+    assert set(default.outputs) == {names.ITEM_IDS, names.TITLES, names.SCORES}
+    assert default.optional == {names.K}
+    (status,) = client.status()
+    assert (status.version, status.state, status.error) == (1, "AVAILABLE", "")
+
+
+def test_a_refusal_is_one_line_with_the_reason(client, server):
+    with pytest.raises(InputError, match=r"refused the request \(INVALID_ARGUMENT\): input `k` must be at least 1"):
+        client.recommend([["i1"]], k=0)
+    with (
+        Client(server.target, model_name="other") as other,
+        pytest.raises(InputError, match=r"\(NOT_FOUND\): Servable not found for request: Latest\(other\)"),
+    ):
+        other.recommend([["i1"]])
+
+
+def test_no_server_at_the_address():
+    with Client("127.0.0.1:1") as client, pytest.raises(InputError, match="no model server answers at"):
+        client.metadata()
+
+
+def test_a_server_that_never_answers():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        target = f"127.0.0.1:{silent.getsockname()[1]}"
+        with Client(target, timeout=0.2) as client, pytest.raises(InputError, match="did not answer within"):
+            client.status()
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(cli.recommend, [str(argument) for argument in arguments])
+
+
+def test_recommend_command_prints_titles_of_history_and_answer(server):
+    result = invoke("--target", server.target, "--history", "i1, i2,nobody", "--k", 3)
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert lines[0] == "history (oldest first)"
+    assert lines[1].split() == ["i1", "Title", "1", "of", "v1"] and lines[3].split() == ["nobody", "(no", "title)"]
+    assert lines[4].split() == ["rank", "score", "item", "title"]
+    want = toy_recommender.expected(1, ["i1", "i2"], 3)
+    assert [line.split()[2] for line in lines[5:]] == [item for item, _ in want]
+
+
+def test_recommend_command_in_json_for_several_users(server):
+    result = invoke("--target", server.target, "--history", "i4", "--history", "", "--k", 2, "--json")
+    assert result.exit_code == 0, result.output
+    first, second = map(json.loads, result.output.splitlines())
+    assert first["history"] == [{"item_id": "i4", "title": "Title 4 of v1"}] and second["history"] == []
+    assert [item["rank"] for item in first["recommendations"]] == [1, 2]
+    assert first["recommendations"][0]["item_id"] == toy_recommender.expected(1, ["i4"], 1)[0][0]
+
+
+def test_item_ids_with_commas_are_quoted():
+    assert cli._item_ids('a, "b,c" ,d,,') == ["a", "b,c", "d"]
+    assert cli._item_ids("") == []
+
+
+def test_commands_fail_with_the_error_a_user_can_mend(tmp_path):
+    result = invoke("--target", "127.0.0.1:1", "--history", "a")
+    assert isinstance(result.exception, InputError)
+    result = CliRunner().invoke(cli.serve, ["--model-dir", str(tmp_path / "nowhere")])
+    assert isinstance(result.exception, InputError) and "--model-dir" in str(result.exception)
+    assert invoke("--history", "a", "--k", 0).exit_code == 2
+
+
+def first_line(process: subprocess.Popen, seconds: float) -> str:
+    """The first line of a process's stdout, or fails when none comes in time."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and process.poll() is None:
+            if selector.select(timeout=1):
+                return process.stdout.readline()
+    process.kill()
+    raise AssertionError(f"no line within {seconds} s; stderr: {process.stderr.read()}")
+
+
+def serve_process(*arguments) -> subprocess.Popen:
+    command = [sys.executable, "-c", "from h2rec_tf.cli.main import main; main()", "serve", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+
+
+def test_serve_command_says_it_is_ready_and_ends_cleanly_on_sigterm(model_dir):
+    process = serve_process("--model-dir", str(model_dir), "--port", "0", "--model-name", "toy")
+    try:
+        words = first_line(process, seconds=120).split()
+        assert words[:6] == ["serving", "model", "toy", "version", "1", "on"]
+        with Client(words[6], model_name="toy") as client:
+            assert len(client.recommend([["i1"]], k=2)[0]) == 2
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    assert output == "" and "Traceback" not in errors and "WARNING" not in errors
+
+
+def test_serve_command_refuses_a_folder_without_versions_with_exit_code_2(tmp_path):
+    process = serve_process("--model-dir", str(tmp_path), "--port", "0")
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 2 and output == ""
+    (line,) = [line for line in errors.splitlines() if line.startswith("error:")]
+    assert "holds no version" in line and "Traceback" not in errors
