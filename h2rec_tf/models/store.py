@@ -39,7 +39,7 @@ class TrainedModel:
 
     def save(self, directory: str) -> None:
         """Writes all files, whole or not at all, over an earlier save."""
-        with atomic_directory(directory) as path:
+        with atomic_directory(directory, marker=CONFIG_FILE) as path:
             self.config.save(str(path / CONFIG_FILE))
             weights = {f"{index:04d}": value for index, value in enumerate(self.model.get_weights())}
             np.savez(path / WEIGHTS_FILE, **weights)
