@@ -8,6 +8,7 @@ import numpy as np
 
 from h2rec_tf.config import LossConfig, ModelConfig
 from h2rec_tf.data.sequences import Sequences
+from h2rec_tf.errors import InputError
 from h2rec_tf.models.h2rec import H2Rec
 
 
@@ -34,7 +35,14 @@ def build_model(
 
     Returns:
         The model, built.
+
+    Raises:
+        InputError: `heads` does not divide `hidden_size`.
     """
+    if model.hidden_size % model.heads:
+        raise InputError(
+            f"config: `model.hidden_size` {model.hidden_size} must be a multiple of `model.heads` {model.heads}"
+        )
     import tensorflow as tf
     import tf_keras as keras
 

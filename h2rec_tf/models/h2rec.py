@@ -177,6 +177,21 @@ class H2Rec(tfrs.Model):
         # Replicas' gradients are summed; each carries its share of the mean.
         return total / tf.distribute.get_strategy().num_replicas_in_sync
 
+    def train_step(self, inputs: Any) -> dict[str, tf.Tensor]:
+        """One optimizer step on a batch as `compute_loss` takes it; the losses apart (means so far) and `loss`.
+
+        Float16 gradients would underflow: under that policy the loss is scaled, as Keras' own step does it.
+        """
+        scaling = isinstance(self.optimizer, keras.mixed_precision.LossScaleOptimizer)
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(inputs, training=True)
+            scaled = self.optimizer.get_scaled_loss(loss) if scaling else loss
+        gradients = tape.gradient(scaled, self.trainable_variables)
+        if scaling:
+            gradients = self.optimizer.get_unscaled_gradients(gradients)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        return {**{metric.name: metric.result() for metric in self.metrics}, "loss": loss}
+
     def _cloze(self, items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         draws = self._cloze_generator.uniform(tf.shape(items))
         # Half of the rows train what serving does: the mask token at the end, nothing hidden before it.

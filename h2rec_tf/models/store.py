@@ -66,7 +66,7 @@ class TrainedModel:
             codebooks=semantic_ids.codebooks,
             vectors=semantic_ids.vectors,
             # Only the losses read interactions, and a loaded model is not trained further.
-            train=Sequences.from_lists([]),
+            train=dataclasses.replace(Sequences.from_lists([]), timestamps=np.zeros(0, np.int64)),
             seed=config.training.seed,
         )
         with np.load(path / WEIGHTS_FILE) as weights:

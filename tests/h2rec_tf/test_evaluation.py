@@ -1,0 +1,200 @@
+"""Evaluation against a naive oracle that sorts every score, and its invariances."""
+
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from h2rec_tf.data.sequences import Holdout, Sequences
+from h2rec_tf.errors import InputError
+from h2rec_tf.evaluation import evaluate
+
+
+class Table:
+    """Scores out of a fixed table: a user is known by the item that opens the history (row 0 when it is empty)."""
+
+    def __init__(self, table, max_length=100):
+        self.table = table
+        self.num_items = table.shape[1] - 1
+        self.max_length = max_length
+
+    def queries(self, histories):
+        assert histories.dtype == np.int32 and histories.shape[1] == self.max_length
+        first = (histories != 0).argmax(axis=1)
+        return self.table[histories[np.arange(len(histories)), first]]
+
+    def scores(self, queries, start, stop):
+        return queries[:, start:stop]
+
+
+def case(seed, users=30, num_items=20):
+    """Random held-out rows, some histories empty, with repeats and with the target in the history."""
+    rng = np.random.default_rng(seed)
+    histories = [rng.integers(1, num_items + 1, rng.integers(0, 9)).tolist() for _ in range(users)]
+    targets = rng.integers(1, num_items + 1, users).astype(np.int32)
+    targets[0], histories[0] = 3, [3, 3, 5]
+    popularity = np.r_[0, rng.integers(0, 120, num_items)]
+    table = rng.integers(-3, 4, (num_items + 1, num_items + 1)).astype(np.float32)
+    return Table(table), Holdout(Sequences.from_lists(histories), targets), popularity
+
+
+def oracle_rank(scores, target, barred):
+    return 1 + sum(
+        scores[item] >= scores[target] for item in range(1, len(scores)) if item != target and item not in barred
+    )
+
+
+# Without the explain phase: it takes minutes over many small evaluations once an example fails.
+@settings(max_examples=25, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate, Phase.shrink])
+@given(st.integers(0, 999), st.booleans(), st.integers(1, 40), st.integers(1, 30))
+def test_ranks_lists_and_slices_equal_the_oracle(seed, exclude_seen, batch_size, item_block):
+    recommender, holdout, popularity = case(seed)
+    result = evaluate(
+        recommender,
+        holdout,
+        popularity=popularity,
+        exclude_seen=exclude_seen,
+        batch_size=batch_size,
+        item_block=item_block,
+        recommendation_k=4,
+    )
+    ranks, recommended = [], []
+    for user, target in enumerate(holdout.targets):
+        history = holdout.histories.history(user).tolist()
+        scores = recommender.table[history[0] if history else 0]
+        barred = set(history) - {target} if exclude_seen else set()
+        ranks.append(oracle_rank(scores, target, barred))
+        recommended += sorted((item for item in range(1, 21) if item not in barred), key=lambda item: -scores[item])[:4]
+    np.testing.assert_array_equal(result.ranks, ranks)
+    assert result.ranks.dtype == np.int64
+    assert result.metric("coverage@4") == len(set(recommended)) / 20
+    assert result.metric("hr@5") == pytest.approx(np.mean([rank <= 5 for rank in ranks]))
+    gains = [1 / np.log2(rank + 1) if rank <= 10 else 0.0 for rank in ranks]
+    head = set((np.argsort(-popularity[1:], kind="stable") + 1)[:4])
+    of_head = [gain for gain, target in zip(gains, holdout.targets, strict=True) if target in head]
+    assert result.metric("users", "head") == len(of_head)
+    if of_head:
+        assert result.metric("ndcg@10", "head") == pytest.approx(np.mean(of_head))
+    shares = (popularity + 1) / (popularity.sum() + 20)
+    assert result.metric("novelty@4") == pytest.approx(np.mean([-np.log2(shares[item]) for item in recommended]))
+
+
+def test_ties_count_against_the_target():
+    holdout = Holdout(Sequences.from_lists([[1], [2]]), np.asarray([2, 4], np.int32))
+    table = np.zeros((5, 5), np.float32)
+    table[2, 4] = 1.0
+    result = evaluate(Table(table), holdout, popularity=np.zeros(5, int))
+    np.testing.assert_array_equal(result.ranks, [4, 1])
+
+
+def test_seen_items_leave_the_competition_but_the_target_stays():
+    table = np.asarray([[9.0, 5.0, 4.0, 3.0, 2.0, 1.0]] * 6, np.float32)
+    holdout = Holdout(Sequences.from_lists([[1, 2, 1], [4, 1, 4]]), np.asarray([3, 4], np.int32))
+    kept = evaluate(Table(table), holdout, popularity=np.ones(6, int))
+    np.testing.assert_array_equal(kept.ranks, [3, 4])
+    excluded = evaluate(Table(table), holdout, popularity=np.ones(6, int), exclude_seen=True, recommendation_k=1)
+    np.testing.assert_array_equal(excluded.ranks, [1, 3])
+    assert excluded.metric("coverage@1") == 2 / 5
+    assert (kept.protocol, excluded.protocol) == ("full", "full, seen excluded")
+
+
+def test_the_whole_history_is_excluded_though_the_model_reads_less():
+    table = np.asarray([[0.0, 5.0, 4.0, 3.0]] * 4, np.float32)
+    holdout = Holdout(Sequences.from_lists([[1, 2, 2]]), np.asarray([3], np.int32))
+    result = evaluate(Table(table, max_length=1), holdout, popularity=np.ones(4, int), exclude_seen=True)
+    np.testing.assert_array_equal(result.ranks, [1])
+
+
+def test_minus_infinity_is_the_last_rank():
+    table = np.full((4, 4), -np.inf, np.float32)
+    table[:, 1] = 0.0
+    holdout = Holdout(Sequences.from_lists([[1], [1]]), np.asarray([2, 1], np.int32))
+    result = evaluate(Table(table), holdout, popularity=np.ones(4, int), recommendation_k=3)
+    np.testing.assert_array_equal(result.ranks, [3, 1])
+    assert result.metric("coverage@3") == pytest.approx(1 / 3)
+
+
+def test_order_of_users_does_not_matter():
+    recommender, holdout, popularity = case(5)
+    order = np.random.default_rng(0).permutation(len(holdout))
+    histories = Sequences.from_lists([holdout.histories.history(user).tolist() for user in order])
+    shuffled = evaluate(recommender, Holdout(histories, holdout.targets[order]), popularity=popularity, batch_size=7)
+    straight = evaluate(recommender, holdout, popularity=popularity)
+    np.testing.assert_array_equal(shuffled.ranks, straight.ranks[order])
+    for metric in (*straight.metrics, *straight.lists):
+        assert shuffled.metric(metric) == pytest.approx(straight.metric(metric)), metric
+
+
+def test_sampled_protocol_ranks_among_unseen_negatives():
+    rng = np.random.default_rng(0)
+    num_items = 150
+    recommender = Table(rng.normal(size=(num_items + 1, num_items + 1)).astype(np.float32))
+    histories = [rng.integers(1, num_items + 1, 6).tolist() for _ in range(40)]
+    holdout = Holdout(Sequences.from_lists(histories), rng.integers(1, num_items + 1, 40).astype(np.int32))
+    popularity = np.ones(num_items + 1, int)
+    options = {"popularity": popularity, "sampled_negatives": 100}
+    result = evaluate(recommender, holdout, **options, seed=1)
+    assert result.protocol == "100 negatives"
+    assert not result.lists
+    np.testing.assert_array_equal(
+        evaluate(recommender, holdout, **options, seed=1, batch_size=3, item_block=11).ranks, result.ranks
+    )
+    assert (evaluate(recommender, holdout, **options, seed=2).ranks != result.ranks).any()
+    full = evaluate(recommender, holdout, popularity=popularity, exclude_seen=True).ranks
+    assert (result.ranks <= full).all() and (result.ranks <= 101).all()
+    # 100 of about 143 competitors: the expected share of those ahead is the same.
+    assert (result.ranks - 1).sum() == pytest.approx((full - 1).sum() * 100 / 143.5, rel=0.05)
+
+
+def test_all_unseen_items_as_negatives_give_the_full_ranking():
+    recommender, holdout, popularity = case(3, users=10)
+    histories = [[1 + user, 12] for user in range(10)]
+    targets = np.full(10, 19, np.int32)
+    holdout = Holdout(Sequences.from_lists(histories), targets)
+    sampled = evaluate(recommender, holdout, popularity=popularity, sampled_negatives=17)
+    full = evaluate(recommender, holdout, popularity=popularity, exclude_seen=True)
+    np.testing.assert_array_equal(sampled.ranks, full.ranks)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"table": np.full((21, 21), np.nan, np.float32)}, "Table gives NaN scores for items 1..20"),
+        ({"targets": np.full(30, 21, np.int32)}, "targets must be item indices 1..20, found 21..21"),
+        ({"targets": np.zeros(30, np.int32)}, "found 0..0"),
+        ({"popularity": np.ones(20, int)}, "popularity has 20 entries, expected 21"),
+        ({"ks": ()}, "ks must hold"),
+        ({"sampled_negatives": 19}, "lower it or rank all items"),
+        ({"batch_size": 0}, "batch_size"),
+    ],
+)
+def test_errors_say_what_is_wrong(change, message):
+    recommender, holdout, popularity = case(0)
+    recommender = Table(change.pop("table", recommender.table))
+    holdout = Holdout(holdout.histories, change.pop("targets", holdout.targets))
+    with pytest.raises(InputError, match=message):
+        evaluate(recommender, holdout, **{"popularity": popularity, **change})
+
+
+def test_no_rows_and_wrong_shapes_are_refused():
+    recommender, _, popularity = case(0)
+    empty = Holdout(Sequences.from_lists([]), np.zeros(0, np.int32))
+    with pytest.raises(InputError, match="nothing to evaluate"):
+        evaluate(recommender, empty, popularity=popularity)
+    with pytest.raises(InputError, match="2 targets but 1 histories"):
+        evaluate(recommender, Holdout(Sequences.from_lists([[1]]), np.ones(2, np.int32)), popularity=popularity)
+
+    class Narrow(Table):
+        def scores(self, queries, start, stop):
+            return queries[:, start : stop - 1]
+
+    narrow = Narrow(recommender.table)
+    with pytest.raises(InputError, match=r"scores\(1, 21\) of Narrow has shape \(1, 19\), expected \(1, 20\)"):
+        evaluate(narrow, Holdout(Sequences.from_lists([[1]]), np.ones(1, np.int32)), popularity=popularity)
+
+
+def test_progress_is_silent_without_a_terminal(capsys):
+    recommender, holdout, popularity = case(0)
+    evaluate(recommender, holdout, popularity=popularity, progress=True)
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err == ""
