@@ -1,4 +1,4 @@
-"""Directories that appear whole or not at all."""
+"""Files and directories that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -50,3 +50,27 @@ def atomic_directory(directory: str, *, marker: str = "") -> Iterator[pathlib.Pa
             os.replace(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
+    """Writes a file under another name beside it and then renames; missing folders are made.
+
+    Raises:
+        InputError: the place cannot be written.
+    """
+    target = pathlib.Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            # `mkstemp` lets only the owner read.
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(temporary, 0o666 & ~mask)
+            os.replace(temporary, target)
+        finally:
+            pathlib.Path(temporary).unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{target}: cannot write: {error.strerror or error}; choose another place") from error

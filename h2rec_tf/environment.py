@@ -23,3 +23,5 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", category=UserWarning)
     for name in ("tensorflow", "absl", "apache_beam", "root"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # Our own lines, an epoch's figures for example, stay for whoever installs a handler.
+    logging.getLogger("h2rec_tf").setLevel(logging.INFO)

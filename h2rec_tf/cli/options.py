@@ -1,0 +1,92 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from h2rec_tf.config import Config
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclasses.dataclass(frozen=True)
+class DataFiles:
+    """The user's files.
+
+    Attributes:
+        interactions: path.
+        items: path.
+        embeddings: path, or None without item vectors.
+    """
+
+    interactions: str
+    items: str
+    embeddings: str | None = None
+
+
+# Flag, key in the configuration's `data` part, type, help.
+_DATA_FLAGS: tuple[tuple[str, str, Any, str], ...] = (
+    ("--user-column", "user_column", str, "Column of user ids in the interactions file [user_id]."),
+    ("--item-column", "item_column", str, "Column of item ids in the interactions file [item_id]."),
+    ("--timestamp-column", "timestamp_column", str, "Column of times: numbers or ISO-8601 [timestamp]."),
+    ("--catalogue-item-column", "catalogue_item_column", str, "Column of item ids in the items file [--item-column]."),
+    ("--title-column", "title_column", str, "Column of titles in the items file [title, else the first text column]."),
+    ("--text-column", "text_columns", str, "Text column of the items file; repeat for more [all text columns]."),
+    ("--vector-column", "vector_column", str, "Column of vectors in the items file [none]."),
+    ("--min-user-interactions", "min_user_interactions", int, "k-core: drop users with fewer [0]."),
+    ("--min-item-interactions", "min_item_interactions", int, "k-core: drop items with fewer [0]."),
+    ("--split", "split", click.Choice(["leave_one_out", "temporal"]), "How to hold out test data [leave_one_out]."),
+    ("--validation-fraction", "validation_fraction", float, "Temporal split: share held out for validation [0.1]."),
+    ("--test-fraction", "test_fraction", float, "Temporal split: share held out for the test [0.1]."),
+    ("--max-bad-rows", "max_bad_rows", int, "Rejected rows to accept, all files together [0]."),
+)
+
+
+def data_options(command: Command) -> Command:
+    """Gives a command the options that name and describe the user's files.
+
+    The command takes `files: DataFiles` and `config: Config` (the YAML file of `--config` with the flags over it) in
+    place of the options.
+
+    Raises:
+        InputError: when the command runs, the configuration is not valid.
+    """
+
+    @functools.wraps(command)
+    def wrapped(
+        *args: Any, interactions: str, items: str, embeddings: str | None, config: str | None, **rest: Any
+    ) -> Any:
+        flags = {key: rest.pop(key) for _, key, _, _ in _DATA_FLAGS}
+        files = DataFiles(interactions, items, embeddings)
+        return command(*args, files=files, config=merged_config(config, flags), **rest)
+
+    decorated: Any = wrapped
+    for flag, key, kind, text in reversed(_DATA_FLAGS):
+        decorated = click.option(flag, key, type=kind, multiple=key == "text_columns", help=text)(decorated)
+    decorated = click.option("--config", metavar="FILE.yaml", help="Configuration; flags override it.")(decorated)
+    for flag, required, text in (
+        ("--embeddings", False, "Item vectors: .npz with item_id and embedding, or Parquet."),
+        ("--items", True, "Items: CSV, TSV, JSONL (these also .gz) or Parquet."),
+        ("--interactions", True, "Who took which item when: CSV, TSV, JSONL (these also .gz) or Parquet."),
+    ):
+        decorated = click.option(flag, required=required, metavar="FILE", help=text)(decorated)
+    return decorated
+
+
+def merged_config(path: str | None, data_flags: dict[str, Any]) -> Config:
+    """The configuration file, or the defaults without one, with the flags that were given over its `data` part.
+
+    Args:
+        path: YAML file or None.
+        data_flags: key of `DataConfig` -> value; None and empty tuples mean not given.
+
+    Raises:
+        InputError: the file or a value is not valid.
+    """
+    given = {f"data.{key}": value for key, value in data_flags.items() if value is not None and value != ()}
+    return (Config.load(path) if path else Config()).replace(**given)

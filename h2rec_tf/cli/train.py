@@ -1,0 +1,59 @@
+"""`h2rec train`: from files to a trained and exported model, without a pipeline."""
+
+from __future__ import annotations
+
+import click
+
+from h2rec_tf.cli.options import DataFiles, data_options
+from h2rec_tf.config import Config
+
+
+@click.command()
+@data_options
+@click.option("--output", required=True, metavar="DIR", help="Trained model, checkpoints, logs and DIR/serving/1.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs at most [config].")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of all random choices [config].")
+def train(files: DataFiles, config: Config, output: str, epochs: int | None, seed: int | None) -> None:
+    """Train a model and measure it on the test split beside popularity and item-kNN.
+
+    A run that was killed goes on when the same command is given again.
+    """
+    given = {"training.epochs": epochs, "training.seed": seed}
+    config = config.replace(**{name: value for name, value in given.items() if value is not None})
+
+    from h2rec_tf import environment
+
+    environment.quiet()
+
+    from h2rec_tf.cli.comparison import comparison
+    from h2rec_tf.data.load import load_dataset
+    from h2rec_tf.export import ServingModel, export_model
+    from h2rec_tf.models.store import TrainedModel
+    from h2rec_tf.models.vector_recommender import VectorRecommender
+    from h2rec_tf.semantic_ids import build_semantic_ids
+    from h2rec_tf.training.configured import train_configured
+
+    dataset, _ = load_dataset(files.interactions, files.items, embeddings_path=files.embeddings, config=config.data)
+    semantic_ids = build_semantic_ids(
+        dataset.catalogue, text=config.text, quantizer=config.quantizer, seed=config.training.seed, progress=True
+    )
+    result = train_configured(config, semantic_ids, dataset.train, dataset.validation, directory=output, progress=True)
+    TrainedModel(result.model, config, semantic_ids, dataset.popularity).save(f"{output}/model")
+    serving = ServingModel(
+        result.model,
+        item_ids=semantic_ids.item_ids,
+        titles=semantic_ids.titles,
+        popularity=dataset.popularity,
+        max_length=config.model.max_length,
+        max_k=config.serving.max_k,
+        head_fraction=config.evaluation.head_fraction,
+    )
+    export_model(serving, f"{output}/serving/1")
+    click.echo(
+        f"best epoch {result.best_epoch} of {len(result.history)}, validation ndcg@10 {result.best_ndcg_at_10:.4f},"
+        f" {result.seconds:.0f} s, {result.sequences_per_second:.0f} sequences/s"
+    )
+    click.echo(
+        comparison(VectorRecommender(result.model, max_length=config.model.max_length), dataset, config.evaluation)
+    )
+    click.echo(f"model in {output}/model, to serve in {output}/serving")

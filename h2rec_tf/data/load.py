@@ -1,0 +1,88 @@
+"""From the user's files to a data set and a report, in one call."""
+
+from __future__ import annotations
+
+from h2rec_tf.config import DataConfig
+from h2rec_tf.data.catalogue import read_catalogue
+from h2rec_tf.data.dataset import prepare_events, split_events
+from h2rec_tf.data.dataset_report import DatasetReport
+from h2rec_tf.data.interactions import read_interactions
+from h2rec_tf.data.problems import Problems
+from h2rec_tf.data.sequences import Dataset
+from h2rec_tf.errors import InputError
+
+
+def load_dataset(
+    interactions_path: str, items_path: str, *, embeddings_path: str | None = None, config: DataConfig
+) -> tuple[Dataset, DatasetReport]:
+    """Reads, checks, filters and splits.
+
+    Args:
+        interactions_path: CSV, TSV, JSON Lines or Parquet, the text formats also gzipped.
+        items_path: likewise.
+        embeddings_path: `.npz` or Parquet of item vectors.
+        config: columns, filters and split. `max_bad_rows` holds for all files together.
+
+    Raises:
+        InputError: a file cannot be used, too many rows are rejected, or too little is left.
+    """
+    dataset, report = examine_dataset(interactions_path, items_path, embeddings_path=embeddings_path, config=config)
+    report.problems.enforce(config.max_bad_rows)
+    if dataset is None:
+        raise InputError(report.failure)
+    return dataset, report
+
+
+def examine_dataset(
+    interactions_path: str, items_path: str, *, embeddings_path: str | None = None, config: DataConfig
+) -> tuple[Dataset | None, DatasetReport]:
+    """As `load_dataset`, but with any number of rejected rows; what is left may be too little for a data set.
+
+    Raises:
+        InputError: a file cannot be used at all.
+    """
+    catalogue, problems = read_catalogue(
+        items_path,
+        item_column=config.catalogue_item_column or config.item_column,
+        title_column=config.title_column,
+        text_columns=config.text_columns,
+        vector_column=config.vector_column,
+        embeddings_path=embeddings_path,
+        max_bad_rows=None,
+    )
+    interactions = read_interactions(
+        interactions_path,
+        user_column=config.user_column,
+        item_column=config.item_column,
+        timestamp_column=config.timestamp_column,
+        max_bad_rows=None,
+    )
+    prepared = prepare_events(
+        interactions,
+        catalogue,
+        min_user_interactions=config.min_user_interactions,
+        min_item_interactions=config.min_item_interactions,
+    )
+    all_problems = Problems()
+    all_problems.extend(problems)
+    all_problems.extend(prepared.problems)
+    dataset, failure = None, ""
+    try:
+        dataset = split_events(
+            prepared.core,
+            catalogue,
+            split=config.split,
+            validation_fraction=config.validation_fraction,
+            test_fraction=config.test_fraction,
+        )
+    except InputError as error:
+        failure = str(error)
+    report = DatasetReport.make(
+        rows=len(interactions),
+        prepared=prepared,
+        catalogue=catalogue,
+        dataset=dataset,
+        problems=all_problems,
+        failure=failure,
+    )
+    return dataset, report

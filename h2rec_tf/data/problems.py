@@ -1,0 +1,140 @@
+"""Problems of input files as records: which file, row and column, what kind, and what was found."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from h2rec_tf.errors import InputError
+
+MISSING_COLUMN = "missing column"
+UNREADABLE_FILE = "unreadable file"
+EMPTY_FILE = "empty file"
+TRUNCATED_GZIP = "truncated gzip"
+MALFORMED_ROW = "malformed row"
+INVALID_UTF8 = "invalid UTF-8"
+EMPTY_ID = "empty id"
+TIMESTAMP = "unparsable timestamp"
+NEGATIVE_TIMESTAMP = "negative timestamp"
+UNKNOWN_ITEM = "unknown item"
+DUPLICATE_ITEM = "duplicate item"
+MISSING_VECTOR = "missing vector"
+VECTOR_WIDTH = "vector width"
+VECTOR_VALUE = "vector value"
+
+# Records kept in memory; a file of millions of bad rows is counted in full but listed only so far.
+LISTED = 100_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """One thing wrong with an input file.
+
+    Attributes:
+        file: path as the user gave it.
+        row: line number for text formats, record number for Parquet and arrays, both from 1; None for the whole file.
+        column: column or array name; "" when the whole row is meant.
+        kind: one of this module's constants.
+        message: what was found.
+    """
+
+    file: str
+    row: int | None
+    column: str
+    kind: str
+    message: str
+
+    def __str__(self) -> str:
+        place = self.file if self.row is None else f"{self.file}:{self.row}"
+        column = f" column `{self.column}`:" if self.column else ""
+        return f"{place}:{column} {self.message}"
+
+    def error(self) -> InputError:
+        """The problem as an error that ends reading."""
+        return InputError(str(self))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return dataclasses.asdict(self)
+
+
+class Problems:
+    """Collects rejected rows: all are counted, the first `listed` are kept as records.
+
+    Args:
+        listed: how many records to keep.
+    """
+
+    def __init__(self, listed: int = LISTED):
+        self._listed = listed
+        self.records: list[Problem] = []
+        self.counts: dict[str, int] = {}
+        self.notes: dict[str, int] = {}
+
+    @property
+    def total(self) -> int:
+        """Number of rejected rows."""
+        return sum(self.counts.values())
+
+    def add_rows(
+        self,
+        file: str,
+        positions: np.ndarray,
+        locate: Callable[[np.ndarray], np.ndarray],
+        *,
+        column: str,
+        kind: str,
+        describe: Callable[[int], str],
+    ) -> None:
+        """Adds one rejected row per entry of `positions`.
+
+        Args:
+            file: path.
+            positions: int `[n]`, positions in the caller's arrays.
+            locate: maps positions to row numbers of the file; asked only for the rows that are listed.
+            column: column name.
+            kind: one of this module's constants.
+            describe: position -> message.
+        """
+        if not len(positions):
+            return
+        self.counts[kind] = self.counts.get(kind, 0) + len(positions)
+        kept = np.asarray(positions[: max(self._listed - len(self.records), 0)], np.int64)
+        if len(kept):
+            for position, row in zip(kept.tolist(), locate(kept).tolist(), strict=True):
+                self.records.append(Problem(file, row, column, kind, describe(position)))
+
+    def note(self, what: str, count: int) -> None:
+        """Counts what was passed over without being wrong."""
+        if count:
+            self.notes[what] = self.notes.get(what, 0) + count
+
+    def extend(self, other: Problems) -> None:
+        """Adds all of `other`."""
+        for kind, count in other.counts.items():
+            self.counts[kind] = self.counts.get(kind, 0) + count
+        for what, count in other.notes.items():
+            self.note(what, count)
+        self.records.extend(other.records[: max(self._listed - len(self.records), 0)])
+
+    def ordered(self) -> list[Problem]:
+        """Records by file (in order of reading), then by row."""
+        files = {file: place for place, file in enumerate(dict.fromkeys(record.file for record in self.records))}
+        return sorted(self.records, key=lambda record: (files[record.file], record.row or 0))
+
+    def enforce(self, max_bad_rows: int | None) -> None:
+        """Does nothing while at most `max_bad_rows` rows are rejected; None sets no limit.
+
+        Raises:
+            InputError: more rows are rejected; the message names the first one, the count and the remedy.
+        """
+        if max_bad_rows is None or self.total <= max_bad_rows:
+            return
+        rows = "1 bad row" if self.total == 1 else f"{self.total:,} bad rows"
+        raise InputError(
+            f"{self.ordered()[0]} ({rows} in all, {max_bad_rows:,} allowed; "
+            f"mend the input, or leave such rows out with --max-bad-rows {self.total})"
+        )

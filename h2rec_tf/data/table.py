@@ -1,0 +1,95 @@
+"""A file's columns as Arrow arrays that remember their row numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from h2rec_tf.data.problems import INVALID_UTF8, MISSING_COLUMN, Problem, Problems
+
+RowLocator = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Columns of one file.
+
+    Attributes:
+        path: the file.
+        available: names of all columns in the file, also those that were not read.
+        columns: name -> chunked Arrow array of `n` values.
+        locate: int positions `[m]` of rows here -> int64 `[m]` row numbers in the file, from 1.
+    """
+
+    path: str
+    available: Sequence[str]
+    columns: dict[str, pa.ChunkedArray]
+    locate: RowLocator
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()))) if self.columns else 0
+
+    def require(self, column: str, option: str) -> pa.ChunkedArray:
+        """The named column.
+
+        Raises:
+            InputError: there is none; the message lists the columns, the likely right one and the option to name it.
+        """
+        if column in self.columns:
+            return self.columns[column]
+        near = _nearest(column, self.available)
+        hint = f"did you mean `{near}`? then pass {option} {near}" if near else f"name the right one with {option} NAME"
+        message = f"missing column `{column}`; the file has {', '.join(self.available)}; {hint}"
+        raise Problem(self.path, None, "", MISSING_COLUMN, message).error()
+
+    def without(self, rejected: np.ndarray) -> Table:
+        """The rows where bool `rejected` `[n]` is False."""
+        if not rejected.any():
+            return self
+        kept = np.flatnonzero(~rejected)
+        columns = {name: column.filter(pa.array(~rejected)) for name, column in self.columns.items()}
+        return Table(self.path, self.available, columns, lambda positions: self.locate(kept[positions]))
+
+    def decoded(self, problems: Problems) -> Table:
+        """Bytes columns as strings; rows that are not UTF-8 are rejected."""
+        columns = dict(self.columns)
+        rejected = np.zeros(len(self), bool)
+        for name, column in self.columns.items():
+            if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
+                continue
+            try:
+                columns[name] = column.cast(pa.string())
+            except pa.ArrowInvalid:
+                texts, failures = _decode(column)
+                new = np.asarray([position for position in failures if not rejected[position]], np.int64)
+                problems.add_rows(
+                    self.path, new, self.locate, column=name, kind=INVALID_UTF8, describe=failures.__getitem__
+                )
+                rejected[new] = True
+                columns[name] = texts
+        return dataclasses.replace(self, columns=columns).without(rejected)
+
+
+def _decode(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, dict[int, str]]:
+    """Strings (null where bytes are not UTF-8) and the message for each position that fails."""
+    texts: list[str | None] = []
+    failures: dict[int, str] = {}
+    for position, value in enumerate(column.to_pylist()):
+        try:
+            texts.append(None if value is None else value.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            texts.append(None)
+            failures[position] = f"not UTF-8 (byte 0x{value[error.start]:02x}); save the file as UTF-8"
+    return pa.chunked_array([pa.array(texts, pa.string())]), failures
+
+
+def _nearest(column: str, names: Sequence[str]) -> str:
+    """The name that is most like `column` when case and punctuation do not count; "" if none is."""
+    plain = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in names}
+    near = difflib.get_close_matches(re.sub(r"[^a-z0-9]", "", column.lower()), list(plain), n=1, cutoff=0.75)
+    return plain[near[0]] if near else ""
