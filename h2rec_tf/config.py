@@ -96,7 +96,7 @@ class ModelConfig:
     layers: int = number(2, low=1)
     heads: int = number(2, low=1)
     max_length: int = number(50, low=1)
-    dropout: float = number(0.2, low=0.0, high=0.95)
+    dropout: float = number(0.3, low=0.0, high=0.95)
     # Granularity views (cross-attention from SID levels to HIDs) and the gate that mixes them.
     views: bool = True
     gate: str = choice("dynamic", "static", "mean")
@@ -136,15 +136,15 @@ class LossConfig:
 class TrainingConfig:
     """The training loop."""
 
-    epochs: int = number(100, low=1)
+    epochs: int = number(40, low=1)
     batch_size: int = number(128, low=1)
-    learning_rate: float = number(1e-3, low=0.0)
+    learning_rate: float = number(2e-3, low=0.0)
     schedule: str = choice("constant", "cosine", "linear")
     warmup_steps: int = number(0, low=0)
     clip_norm: float = number(5.0, low=0.0)
     weight_decay: float = number(0.0, low=0.0)
     # Epochs without a better validation NDCG@10 before training stops.
-    patience: int = number(5, low=1)
+    patience: int = number(4, low=1)
     # Stops after this many steps in all; 0 means no such limit.
     max_steps: int = number(0, low=0)
     # Validation users used for early stopping; 0 means all.

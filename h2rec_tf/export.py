@@ -48,9 +48,7 @@ class ServingModel(tf.Module):
         # The Keras model stays out of the saved object graph (its layers would each be traced again); its variables
         # are in it, since the signatures capture them. One traced encoder serves all signatures.
         self._variables = list(model.variables)
-        self._encode = tf.function(
-            lambda items: model(items, training=False), input_signature=[tf.TensorSpec([None, None], tf.int32)]
-        )
+        self._encode = model.user_vectors
         table = model.item_table()
         self._table = tf.Variable(table, trainable=False, name="item_table")
         self._item_ids = tf.Variable(np.concatenate([[""], item_ids]).astype(str), trainable=False, name="item_ids")

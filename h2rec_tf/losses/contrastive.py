@@ -18,9 +18,11 @@ def weighted_info_nce(logits: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     Returns:
         Scalar float32; 0 for an empty batch.
     """
+    logits = tf.convert_to_tensor(logits)
     positive = weights > 0
     # `where` before the log and before the reduction keeps zero weights out of the gradient.
-    floor = tf.constant(-1e9, logits.dtype)
+    # The smallest number is below every logit; logsumexp takes the maximum off before it raises to powers.
+    floor = tf.constant(logits.dtype.min, logits.dtype)
     gain = tf.where(positive, logits + tf.math.log(tf.where(positive, weights, tf.ones_like(weights))), floor)
     losses = tf.reduce_logsumexp(logits, axis=-1) - tf.reduce_logsumexp(gain, axis=-1)
     has = tf.reduce_any(positive, axis=-1)

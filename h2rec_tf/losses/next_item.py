@@ -108,7 +108,8 @@ class NextItemLoss(keras.layers.Layer):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # Scores stay float32 under a mixed policy: near ties decide a ranking.
+        super().__init__(autocast=False, **kwargs)
         if kind not in KINDS:
             raise ValueError(f"`kind` must be one of {', '.join(KINDS)}, got '{kind}'")
         self.kind = kind

@@ -127,9 +127,13 @@ def build_model(
         seed=seed,
         name="h2rec",
     )
-    # One dry run creates every variable before a checkpoint or an optimizer asks for them.
-    built.compute_loss(tf.ones([1, 2], tf.int32))
-    built(tf.ones([1, 1], tf.int32))
+
+    def dry_run() -> None:
+        built.compute_loss(tf.ones([1, 2], tf.int32))
+        built(tf.ones([1, 1], tf.int32))
+
+    # Creates every variable before a checkpoint or an optimizer asks for them, on every replica.
+    tf.distribute.get_strategy().run(dry_run)
     for metric in built.metrics:
         metric.reset_state()
     return built

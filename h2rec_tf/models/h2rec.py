@@ -23,7 +23,8 @@ class H2Rec(tfrs.Model):
         branches: "dual", "hid" (HID alone), "sid" (SID alone), "sum" (`h + s` in one branch) or "concat" (`[h; s]`).
         hash_ids: HID embedding; not needed for "sid".
         semantic_ids: SID embedding; not needed for "hid".
-        cosine: normalises each half of both vectors, so that scores are cosines.
+        cosine: gives each half of both vectors the same length and the whole length 1, so that a score is the mean of
+            the halves' cosines.
         item_alignment: item-level loss, or None.
         item_alignment_weight: its lambda.
         user_alignment: user-level loss, or None; needs granularity views.
@@ -98,7 +99,7 @@ class H2Rec(tfrs.Model):
         parts = {"hid": [self.hash_ids], "sid": [self.semantic_ids]}.get(
             self.branches, [self.hash_ids, self.semantic_ids]
         )
-        return tf.concat([self._scored(part.table()) for part in parts], axis=-1)
+        return self._scored(*(part.table() for part in parts))
 
     def encode(
         self, items: tf.Tensor, *, with_masked: bool = False, training: bool | None = None
@@ -120,11 +121,10 @@ class H2Rec(tfrs.Model):
             fused = self.semantic_ids.fuse(views)
             inputs = (self.hash_ids(items), views, fused)
             outputs = self.encoder(inputs, real=real, with_masked=with_masked, training=training)
-            return {**outputs, "user": tf.concat([self._scored(outputs["hid"]), self._scored(outputs["sid"])], axis=-1)}
+            return {**outputs, "user": self._scored(outputs["hid"], outputs["sid"])}
         vectors = self.encoder(self._single_input(items), real=real, training=training)
         if self.branches == "concat":
-            halves = tf.split(self._part(vectors), 2, axis=-1)
-            return {"user": tf.concat([self._scored(half) for half in halves], axis=-1)}
+            return {"user": self._scored(*tf.split(self._part(vectors), 2, axis=-1))}
         return {"user": self._scored(vectors)}
 
     def _single_input(self, items: tf.Tensor) -> tf.Tensor:
@@ -135,9 +135,13 @@ class H2Rec(tfrs.Model):
         hid, sid = self.hash_ids(items), self.semantic_ids(items)
         return hid + sid if self.branches == "sum" else self._join(tf.concat([hid, sid], axis=-1))
 
-    def _scored(self, vectors: tf.Tensor) -> tf.Tensor:
-        vectors = tf.cast(vectors, tf.float32)
-        return tf.math.l2_normalize(vectors, axis=-1) if self.cosine else vectors
+    def _scored(self, *halves: tf.Tensor) -> tf.Tensor:
+        """One or two `[..., d]` as one `[..., D]` float32; with `cosine`, halves of equal length in a unit vector."""
+        vectors = [tf.cast(half, tf.float32) for half in halves]
+        if self.cosine:
+            # A temperature then means the same sharpness for models of one and of two branches.
+            vectors = [tf.math.l2_normalize(half, axis=-1) * len(halves) ** -0.5 for half in vectors]
+        return tf.concat(vectors, axis=-1)
 
     def call(self, items: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """int32 `[B, T]` histories, left padded with 0 -> float32 `[B, D]` user vectors for the next item."""
@@ -145,6 +149,11 @@ class H2Rec(tfrs.Model):
             mask_column = tf.fill([tf.shape(items)[0], 1], tf.constant(self.mask_token, items.dtype))
             items = tf.concat([items, mask_column], axis=1)
         return self.encode(items, training=training)["user"][:, -1]
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    def user_vectors(self, items: tf.Tensor) -> tf.Tensor:
+        """`call` for inference, traced once: int32 `[B, T]` histories -> float32 `[B, D]` user vectors."""
+        return self(items, training=False)
 
     def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
         """Next-item loss at every real position plus the weighted alignment losses (design: loss).

@@ -22,9 +22,7 @@ class VectorRecommender:
         self.num_items = model.num_items
         self.max_length = max_length
         self.table = model.item_table().numpy()
-        self._encode = tf.function(
-            lambda items: model(items, training=False), input_signature=[tf.TensorSpec([None, None], tf.int32)]
-        )
+        self._encode = model.user_vectors
 
     def queries(self, histories: np.ndarray) -> np.ndarray:
         """int32 `[B, T]` left-padded histories -> float32 `[B, D]` user vectors."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 from h2rec_tf.config import Config
 from h2rec_tf.data.sequences import Holdout, Sequences
@@ -48,6 +49,7 @@ def train_configured(
         max_length=config.model.max_length,
         codes=semantic_ids.codes,
         directory=directory,
+        run_key=json.dumps([dataclasses.asdict(config.model), dataclasses.asdict(config.loss)]),
         progress=progress,
         **{field.name: getattr(config.training, field.name) for field in dataclasses.fields(config.training)},
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import logging
 import time
@@ -12,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras as keras
 from tqdm import tqdm
 
 from h2rec_tf.data.batches import TrainingBatches
@@ -22,6 +22,7 @@ from h2rec_tf.evaluation import evaluate
 from h2rec_tf.models.cold_start import cold_rows
 from h2rec_tf.models.h2rec import H2Rec
 from h2rec_tf.models.vector_recommender import VectorRecommender
+from h2rec_tf.training.execution import adam, computing_in, strategy_named
 from h2rec_tf.training.logs import TensorBoardLog
 from h2rec_tf.training.schedule import WarmupSchedule
 from h2rec_tf.training.state import Checkpoints, RunState
@@ -74,6 +75,7 @@ def train(
     seed: int = 0,
     codes: np.ndarray | None = None,
     directory: str | None = None,
+    run_key: str = "",
     progress: bool = False,
 ) -> TrainingResult:
     """Trains until validation NDCG@10 (full ranking) stops rising, and returns the best epoch's model.
@@ -94,11 +96,12 @@ def train(
         max_steps: optimizer steps at most; 0 means no such limit.
         validation_users: random validation rows used; 0 uses all.
         strategy: "default", "mirrored" or "multi_worker".
-        precision: "float32" or "mixed_bfloat16".
+        precision: "float32", "mixed_bfloat16" or "mixed_float16" (with dynamic loss scaling).
         seed: of batches and validation rows; `build` seeds the model.
         codes: int `[N, L]`, for the HID rows of cold items; None leaves those rows as they are.
         directory: for checkpoints, the run's record and TensorBoard logs; a run killed there goes on from its last
             epoch to the same result. None keeps everything in memory.
+        run_key: what `build` was configured with, in any form; a run killed under another key is not gone on with.
         progress: shows a bar on stderr with throughput and time left.
 
     Raises:
@@ -113,12 +116,11 @@ def train(
     if not len(validation):
         raise InputError("training: the validation split is empty; hold out more interactions")
     validation = _sample(validation, validation_users, seed)
-    keras.mixed_precision.set_global_policy(precision)
-    distribution = _strategy(strategy)
+    distribution = strategy_named(strategy)
     steps = len(batches) * epochs if not max_steps else min(max_steps, len(batches) * epochs)
-    with distribution.scope():
+    with distribution.scope(), computing_in(precision):
         model = build()
-        optimizer = _optimizer(
+        optimizer = adam(
             WarmupSchedule(schedule, peak=learning_rate, warmup_steps=warmup_steps, total_steps=steps),
             clip_norm=clip_norm,
             weight_decay=weight_decay,
@@ -128,22 +130,28 @@ def train(
     popularity = np.bincount(train_split.items, minlength=model.num_items + 1)
     state, checkpoints = RunState(), None
     if directory is not None:
-        run = (batch_size, learning_rate, schedule, warmup_steps, clip_norm, weight_decay, max_steps, seed, epochs)
+        run: tuple[Any, ...] = (batch_size, learning_rate, schedule, warmup_steps, clip_norm, weight_decay, max_steps)
+        run += (seed, epochs, max_length, precision, run_key)
         checkpoints = Checkpoints(
             f"{directory}/checkpoints",
             fingerprint=_fingerprint(run, train_split, model),
             last={"model": model, "optimizer": optimizer},
             best={"model": model},
         )
+    # Before restoring: drift is measured from the start values, whatever session of the run measures it.
+    log = TensorBoardLog(f"{directory}/tensorboard" if directory else None, model)
+    if checkpoints is not None:
         state = checkpoints.restore()
     best_weights: list[np.ndarray] = []
-    log = TensorBoardLog(f"{directory}/tensorboard" if directory else None, model)
-    step_function = _step_function(model, distribution)
+    step_function = _step_function(model, distribution, _epoch_data(batches, 0, distribution).element_spec)
     sample = validation.histories.padded(np.arange(min(len(validation), 256)), max_length)
-    with tqdm(total=steps, initial=int(optimizer.iterations), unit="step", disable=None if progress else True) as bar:
-        while state.epoch < epochs and state.waited < patience and int(optimizer.iterations) < steps:
+    with tqdm(
+        total=steps, initial=int(optimizer.iterations.numpy()), unit="step", disable=None if progress else True
+    ) as bar:
+        while state.epoch < epochs and state.waited < patience and int(optimizer.iterations.numpy()) < steps:
             began = time.perf_counter()
-            figures = _run_epoch(model, step_function, distribution, batches, state.epoch, steps, bar)
+            limit = steps - int(optimizer.iterations.numpy())
+            figures = _run_epoch(model, step_function, distribution, batches, state.epoch, limit, bar)
             result = evaluate(
                 VectorRecommender(model, max_length=max_length),
                 validation,
@@ -184,20 +192,14 @@ def _run_epoch(
     distribution: tf.distribute.Strategy,
     batches: TrainingBatches,
     epoch: int,
-    steps: int,
+    limit: int,
     bar: tqdm,
 ) -> dict[str, float]:
-    data = tf.data.Dataset.from_generator(
-        lambda: batches.epoch(epoch), output_signature=tf.TensorSpec([None, None], tf.int32)
-    ).prefetch(4)
-    if distribution.num_replicas_in_sync > 1:
-        data = distribution.experimental_distribute_dataset(data)
+    data = _epoch_data(batches, epoch, distribution)
     for metric in model.metrics:
         metric.reset_state()
     losses, sequences, began = [], 0, time.perf_counter()
-    for batch in data:
-        if bar.n >= steps:
-            break
+    for batch in itertools.islice(data, limit):
         losses.append(step_function(batch))
         sequences += batches.batch_size
         bar.update()
@@ -212,33 +214,22 @@ def _run_epoch(
     return {**figures, "loss": total, "sequences_per_second": sequences / seconds}
 
 
-def _step_function(model: H2Rec, distribution: tf.distribute.Strategy) -> Callable[[Any], tf.Tensor]:
+def _epoch_data(batches: TrainingBatches, epoch: int, distribution: tf.distribute.Strategy) -> Any:
+    data = tf.data.Dataset.from_generator(
+        lambda: batches.epoch(epoch), output_signature=tf.TensorSpec([None, None], tf.int32)
+    ).prefetch(4)
+    return distribution.experimental_distribute_dataset(data) if distribution.num_replicas_in_sync > 1 else data
+
+
+def _step_function(model: H2Rec, distribution: tf.distribute.Strategy, spec: Any) -> Callable[[Any], tf.Tensor]:
     def step(batch: tf.Tensor) -> tf.Tensor:
         return model.train_step(batch)["loss"]
 
-    if distribution.num_replicas_in_sync == 1:
-        return tf.function(step, input_signature=[tf.TensorSpec([None, None], tf.int32)])
-
-    @tf.function
     def distributed(batch: Any) -> tf.Tensor:
         return distribution.reduce(tf.distribute.ReduceOp.SUM, distribution.run(step, args=(batch,)), axis=None)
 
-    return distributed
-
-
-def _strategy(name: str) -> tf.distribute.Strategy:
-    if name == "mirrored":
-        return tf.distribute.MirroredStrategy()
-    if name == "multi_worker":
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    return tf.distribute.get_strategy()
-
-
-def _optimizer(schedule: WarmupSchedule, *, clip_norm: float, weight_decay: float) -> keras.optimizers.Optimizer:
-    clip = clip_norm or None
-    if weight_decay:
-        return keras.optimizers.AdamW(schedule, weight_decay=weight_decay, global_clipnorm=clip, jit_compile=False)
-    return keras.optimizers.Adam(schedule, global_clipnorm=clip, jit_compile=False)
+    # One trace for all lengths of sequences.
+    return tf.function(step if distribution.num_replicas_in_sync == 1 else distributed, input_signature=[spec])
 
 
 def _sample(holdout: Holdout, count: int, seed: int) -> Holdout:
@@ -256,7 +247,6 @@ def _fingerprint(run: tuple[Any, ...], split: Sequences, model: H2Rec) -> str:
     digest = hashlib.sha256(json.dumps(run).encode())
     digest.update(np.ascontiguousarray(split.items).tobytes())
     digest.update(split.offsets.tobytes())
-    # Start values and shapes stand for everything the model was configured with.
     for variable in model.variables:
         digest.update(f"{variable.name}{variable.shape}".encode())
         digest.update(variable.numpy().tobytes())

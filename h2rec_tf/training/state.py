@@ -64,7 +64,7 @@ class Checkpoints:
         if record.pop("fingerprint") != self._fingerprint:
             return RunState()
         self._best_path = record.pop("best_checkpoint")
-        self._last.restore(str(self._directory / record.pop("last_checkpoint"))).assert_consumed()
+        self._last.read(str(self._directory / record.pop("last_checkpoint"))).assert_consumed()
         return RunState(**record)
 
     def save(self, state: RunState) -> None:
@@ -87,4 +87,4 @@ class Checkpoints:
 
     def restore_best(self) -> None:
         """Puts the best epoch's variables into the objects."""
-        self._best.restore(str(self._directory / self._best_path)).expect_partial()
+        self._best.read(str(self._directory / self._best_path)).expect_partial()

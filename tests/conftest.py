@@ -1,0 +1,20 @@
+"""Fixtures of all tests. Shared factories are in `support`, NumPy counterparts of layers in `oracles`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+# First, before any test imports TensorFlow: it sets what the pinned stack needs from the environment.
+import h2rec_tf  # noqa: F401
+
+
+@pytest.fixture(autouse=True)
+def _float32_policy() -> Iterator[None]:
+    """Every test leaves Keras with the policy it found, whatever it trained with."""
+    yield
+    keras = sys.modules.get("tf_keras")
+    if keras is not None:
+        keras.mixed_precision.set_global_policy("float32")
