@@ -1,0 +1,129 @@
+"""`h2rec pipeline run`, several times on one root: all nodes, cache, gate, bad input, and a push that stands alone."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+
+import click
+import pytest
+import tensorflow as tf
+from click.testing import CliRunner, Result
+
+from h2rec_tf.cli.data import data
+from h2rec_tf.errors import H2RecError, InputError
+from tfx_pipeline.cli import NotBlessedError, pipeline
+from tfx_pipeline.components.pusher import newest_version
+
+CONFIG = """
+text: {dimensions: 16}
+quantizer: {levels: 2, codes: 8, iterations: 5}
+model: {hidden_size: 8, layers: 1, max_length: 10}
+training: {epochs: 1, batch_size: 256, validation_users: 100}
+"""
+NODES = 11
+
+
+class Runs:
+    """Runs the command on one root and one pair of files."""
+
+    def __init__(self, folder: pathlib.Path):
+        self.folder = folder
+        self.root = folder / "root"
+        made = CliRunner().invoke(data, ["synthesize", str(folder / "files"), "--items", "200", "--users", "300"])
+        assert made.exit_code == 0, made.output
+        self.interactions = folder / "files" / "interactions.csv.gz"
+
+    def run(self, config: str, *flags: str) -> Result:
+        path = self.folder / "config.yaml"
+        path.write_text(CONFIG + config)
+        arguments = ["run", "--interactions", str(self.interactions), "--items", str(self.folder / "files/items.jsonl")]
+        arguments += ["--root", str(self.root), "--config", str(path), *flags]
+        return CliRunner().invoke(pipeline, arguments)
+
+    @property
+    def versions(self) -> list[str]:
+        return sorted(path.name for path in (self.root / "serving").iterdir())
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    return Runs(tmp_path_factory.mktemp("pipeline"))
+
+
+@pytest.fixture(scope="module")
+def first(runs: Runs) -> Result:
+    return runs.run("")
+
+
+def raised(result: Result, kind: type[H2RecError]) -> H2RecError:
+    assert isinstance(result.exception, kind), result.exception
+    return result.exception
+
+
+def test_first_run_trains_measures_and_pushes(runs: Runs, first: Result) -> None:
+    assert first.exception is None, first.exception
+    assert first.stderr.count(" s\n") == NODES + 1
+    rows = {line.split()[0]: line.split()[1:] for line in first.stdout.splitlines()}
+    assert rows["slice"] == ["users", "hr@5", "hr@10", "hr@20", "mrr", "ndcg@5", "ndcg@10", "ndcg@20"]
+    assert int(rows["overall"][0]) == 300 == int(rows["head"][0]) + int(rows["tail"][0])
+    assert newest_version(str(runs.root / "serving")) in first.stdout
+
+
+def test_pushed_model_answers_without_the_artifacts(runs: Runs, first: Result, tmp_path: pathlib.Path) -> None:
+    moved = shutil.copytree(newest_version(str(runs.root / "serving")), tmp_path / "1")
+    hidden = runs.root.with_name("hidden")
+    runs.root.rename(hidden)
+    try:
+        model = tf.saved_model.load(str(moved))
+        answer = model.signatures["serving_default"](history=tf.constant([["no such item"]]), k=tf.constant(5))
+        items = answer["item_ids"].numpy()[0].tolist()
+        titles = model.signatures["item_titles"](item_ids=tf.constant(items))["titles"].numpy()
+    finally:
+        hidden.rename(runs.root)
+    assert len(set(items)) == 5
+    assert all(titles)
+
+
+def test_second_run_reuses_everything_but_the_comparison(runs: Runs, first: Result) -> None:
+    before = runs.versions
+    second = runs.run("")
+    assert second.exception is None, second.exception
+    # The baseline is new, as there was none at first; the resolver and the pusher always run.
+    timed = [line.split()[1] for line in second.stderr.splitlines() if line.startswith("[") and line.endswith(" s")]
+    assert timed == ["BaselineResolver", "Evaluator", "Pusher"]
+    assert second.stderr.count("cached") == NODES - 3
+    assert second.stdout == first.stdout
+    assert runs.versions == before
+
+
+def test_a_model_below_the_gate_is_not_pushed(runs: Runs, first: Result) -> None:
+    before = runs.versions
+    result = runs.run("gate: {min_ndcg_at_10: 0.99}")
+    error = raised(result, NotBlessedError)
+    assert "overall ndcg@10 is 0.0" in str(error)
+    assert "below 0.9900" in str(error)
+    assert error.exit_code == 3
+    assert result.stdout.startswith("slice")
+    assert runs.versions == before
+
+
+def test_bad_input_names_component_file_and_column(runs: Runs, first: Result) -> None:
+    result = runs.run("", "--timestamp-column", "when")
+    error = raised(result, InputError)
+    assert "InteractionExampleGen: " in str(error)
+    assert "interactions.csv.gz" in str(error)
+    assert "when" in str(error)
+    assert "\n" not in str(error)
+
+
+def test_a_missing_file_leaves_nothing_behind(runs: Runs, tmp_path: pathlib.Path) -> None:
+    arguments = ["run", "--interactions", "nowhere.csv", "--items", "items.csv", "--root", str(tmp_path / "root")]
+    result = CliRunner().invoke(pipeline, arguments)
+    assert "nowhere.csv" in str(raised(result, InputError))
+    assert not (tmp_path / "root").exists()
+
+
+def test_help_is_light() -> None:
+    assert isinstance(pipeline, click.Group)
+    assert "--interactions" in CliRunner().invoke(pipeline, ["run", "--help"]).output

@@ -1,0 +1,71 @@
+"""Signatures for the Evaluator: equal to the library's evaluation, also after saving."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from pipeline_support import ITEM_IDS, Transformed, example
+from support import MAX_LENGTH, NUM_ITEMS, random_sequences, tiny_model
+
+from h2rec_tf.data.sequences import Holdout, Sequences
+from h2rec_tf.evaluation import evaluate
+from h2rec_tf.export import ServingModel, export_model
+from h2rec_tf.models.vector_recommender import VectorRecommender
+from tfx_pipeline.user_code.signatures import EvaluationSignatures
+
+HISTORIES = [[3, 4, 5], [], [40], [7] * 12]
+TARGETS = [6, 1, 2, 30]
+
+
+@pytest.fixture(scope="module")
+def saved(transformed: Transformed, tmp_path_factory: pytest.TempPathFactory) -> tuple[object, object, np.ndarray]:
+    """A model, its loaded SavedModel and the popularity that it was exported with."""
+    model = tiny_model()
+    popularity = np.bincount(random_sequences().items, minlength=NUM_ITEMS + 1)
+    ids = np.asarray(ITEM_IDS, dtype=object)
+    serving = ServingModel(model, item_ids=ids, titles=ids, popularity=popularity, max_length=MAX_LENGTH)
+    directory = str(pathlib.Path(tmp_path_factory.mktemp("model")) / "saved")
+    export_model(serving, directory, signatures=EvaluationSignatures(serving, transformed.graph, (5, 10)).signatures())
+    return model, tf.saved_model.load(directory), popularity
+
+
+def examples() -> tf.Tensor:
+    rows = [
+        example(
+            user_id=[f"u{row}"],
+            history=[ITEM_IDS[item - 1] for item in history],
+            target=[ITEM_IDS[target - 1]],
+        )
+        for row, (history, target) in enumerate(zip(HISTORIES, TARGETS, strict=True))
+    ]
+    return tf.constant(rows)
+
+
+def test_metrics_equal_the_librarys_evaluation(saved: tuple) -> None:
+    model, loaded, popularity = saved
+    outputs = loaded.signatures["evaluate"](examples=examples())
+    holdout = Holdout(Sequences.from_lists(HISTORIES), np.asarray(TARGETS, np.int32))
+    expected = evaluate(VectorRecommender(model, max_length=MAX_LENGTH), holdout, popularity=popularity, ks=(5, 10))
+    assert set(outputs) == {"hr_5", "hr_10", "ndcg_5", "ndcg_10", "mrr"}
+    for name, value in outputs.items():
+        assert value.shape == (4,)
+        assert float(tf.reduce_mean(value)) == pytest.approx(expected.metric(name.replace("_", "@")), abs=1e-6)
+
+
+def test_slices_equal_the_librarys_slices(saved: tuple) -> None:
+    _, loaded, popularity = saved
+    features = loaded.signatures["transform_features"](examples=examples())
+    head = set((np.argsort(-popularity[1:], kind="stable")[:8] + 1).tolist())
+    assert features["popularity_slice"].numpy().tolist() == [b"head" if t in head else b"tail" for t in TARGETS]
+    assert features["history_slice"].numpy().tolist() == [b"1-4", b"0", b"1-4", b"10-19"]
+    assert features["target_index"].numpy().tolist() == TARGETS
+
+
+def test_saved_model_has_the_serving_signatures_too(saved: tuple) -> None:
+    _, loaded, _ = saved
+    answer = loaded.signatures["serving_default"](history=tf.constant([[ITEM_IDS[2]]]), k=tf.constant(3))
+    assert answer["item_ids"].shape == (1, 3)
+    assert ITEM_IDS[2].encode() not in answer["item_ids"].numpy()[0]

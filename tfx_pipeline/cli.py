@@ -1,0 +1,38 @@
+"""`h2rec pipeline`: the TFX pipeline from the command line."""
+
+from __future__ import annotations
+
+import click
+
+from h2rec_tf.cli.options import DataFiles, data_options
+from h2rec_tf.config import Config
+from h2rec_tf.errors import H2RecError
+
+
+class NotBlessedError(H2RecError):
+    """The run went well, but the model did not pass the gate."""
+
+    exit_code = 3
+
+
+@click.group()
+def pipeline() -> None:
+    """Run the TFX pipeline from files to a pushed model."""
+
+
+@pipeline.command()
+@data_options
+@click.option("--root", required=True, metavar="DIR", help="Artifacts, metadata, logs, and DIR/serving/<version>.")
+def run(files: DataFiles, config: Config, root: str) -> None:
+    """Run all components in this process; those whose inputs did not change are taken from earlier runs on DIR.
+
+    Exit code 0: the model was blessed and pushed. 2: an input is not usable. 3: the model was not blessed; the reasons
+    are printed and the model served before stays. 1: a component failed; DIR/logs has the details.
+    """
+    from tfx_pipeline.runners.local_run import run_local
+
+    summary = run_local(files=files, config=config, root=root)
+    click.echo(summary.table())
+    if not summary.blessed:
+        raise NotBlessedError(f"the model was not blessed and not pushed: {'; '.join(summary.reasons)}")
+    click.echo(f"model pushed to {summary.pushed}")

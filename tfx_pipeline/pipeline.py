@@ -1,0 +1,158 @@
+"""The pipeline's definition: nodes and their wiring, for any orchestrator."""
+
+from __future__ import annotations
+
+from ml_metadata.proto import metadata_store_pb2
+
+# The modules themselves: `tfx.v1` also imports every cloud extension, which takes as long as all the rest.
+from tfx.components import Evaluator, StatisticsGen
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import pusher_pb2
+from tfx.types import standard_artifacts
+from tfx.types.channel import Channel
+
+from h2rec_tf import names
+from h2rec_tf.config import Config
+from tfx_pipeline import constants
+from tfx_pipeline.components.evaluation import eval_config
+from tfx_pipeline.components.example_gen import InteractionExampleGen, ItemExampleGen
+from tfx_pipeline.components.example_validator import StrictExampleValidator
+from tfx_pipeline.components.pusher import NewestPusher
+from tfx_pipeline.components.schema_gen import SequenceSchemaGen
+from tfx_pipeline.components.semantic_id_gen import SemanticIdGen
+from tfx_pipeline.components.trainer import SequenceTrainer
+from tfx_pipeline.components.transform import SequenceTransform
+
+PREPROCESSING_FN = "tfx_pipeline.user_code.preprocessing.preprocessing_fn"
+RUN_FN = "tfx_pipeline.user_code.trainer.run_fn"
+
+
+def create_pipeline(
+    *,
+    pipeline_name: str,
+    pipeline_root: str,
+    interactions: str,
+    items: str,
+    embeddings: str,
+    config: Config,
+    serving_dir: str,
+    metadata_connection: metadata_store_pb2.ConnectionConfig | None = None,
+    beam_pipeline_args: list[str] | None = None,
+    interactions_fingerprint: str = "",
+    items_fingerprint: str = "",
+    enable_cache: bool = True,
+) -> Pipeline:
+    """Wires the pipeline; reads no file and starts nothing.
+
+    Args:
+        pipeline_name: name in the metadata store.
+        pipeline_root: directory of all artifacts.
+        interactions: path or span pattern (as `day-{SPAN}.csv`) of the interactions.
+        items: path of the items file.
+        embeddings: path of given item vectors, or "".
+        config: the whole configuration; each node gets the sections it reads, so that others may change without it
+            running again.
+        serving_dir: where blessed models are pushed, each to its own version directory.
+        metadata_connection: the metadata store; orchestrators that bring their own need none.
+        beam_pipeline_args: flags of the Beam runner.
+        interactions_fingerprint: of the file's content; TFX itself looks at size and second of change only.
+        items_fingerprint: of the contents of the items file and the embeddings.
+        enable_cache: reuses a node's outputs when its inputs and settings are equal.
+    """
+    sections = config.to_dict()
+    # The catalogue: titles, texts and given vectors.
+    item_gen = ItemExampleGen(items=items, embeddings=embeddings, data=sections["data"], fingerprint=items_fingerprint)
+    # One example a user and split: history, and in held-out splits what came next.
+    example_gen = InteractionExampleGen(
+        interactions=interactions,
+        items=item_gen.outputs["examples"],
+        data=sections["data"],
+        fingerprint=interactions_fingerprint,
+    )
+    # Statistics of each split.
+    statistics_gen = StatisticsGen(examples=example_gen.outputs["examples"])
+    # Types and presence of the features.
+    schema_gen = SequenceSchemaGen(statistics=statistics_gen.outputs["statistics"], infer_feature_shape=False).with_id(
+        constants.SCHEMA_GEN
+    )
+    # Stops the run where a split does not fit the schema.
+    validator = StrictExampleValidator(
+        statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
+    ).with_id(constants.EXAMPLE_VALIDATOR)
+    # Codes of every item, from text or vectors.
+    semantic_id_gen = SemanticIdGen(
+        items=item_gen.outputs["examples"],
+        text=sections["text"],
+        quantizer=sections["quantizer"],
+        seed=config.training.seed,
+    )
+    # Item ids to indices; popularity on the training split.
+    transform = SequenceTransform(
+        examples=example_gen.outputs["examples"],
+        schema=schema_gen.outputs["schema"],
+        semantic_ids=semantic_id_gen.outputs[constants.SEMANTIC_IDS],
+        preprocessing_fn=PREPROCESSING_FN,
+        analyze=[names.TRAIN],
+        transform=list(names.SPLITS),
+    ).with_id(constants.TRANSFORM)
+    transform.add_upstream_node(validator)
+    # The model with its signatures.
+    trainer = SequenceTrainer(
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        semantic_ids=semantic_id_gen.outputs[constants.SEMANTIC_IDS],
+        run_fn=RUN_FN,
+        train_splits=[names.TRAIN],
+        eval_splits=[names.VALIDATION],
+        custom_config={
+            constants.CONFIG: {key: sections[key] for key in ("model", "loss", "training", "evaluation", "serving")}
+        },
+    ).with_id(constants.TRAINER)
+    # The last model that was blessed, to compare with.
+    baseline = Resolver(
+        strategy_class=LatestBlessedModelStrategy,
+        model=Channel(type=standard_artifacts.Model),
+        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
+    ).with_id(constants.BASELINE_RESOLVER)
+    # Metrics by slice on the test split, and the blessing.
+    evaluator = Evaluator(
+        examples=example_gen.outputs["examples"],
+        model=trainer.outputs["model"],
+        baseline_model=baseline.outputs["model"],
+        example_splits=[names.TEST],
+        eval_config=eval_config(
+            metrics=constants.evaluate_outputs(config.evaluation.ks),
+            min_ndcg_at_10=config.gate.min_ndcg_at_10,
+            max_relative_drop=config.gate.max_relative_drop,
+        ),
+    )
+    # A blessed model becomes the newest version to serve.
+    pusher = NewestPusher(
+        model=trainer.outputs["model"],
+        model_blessing=evaluator.outputs["blessing"],
+        push_destination=pusher_pb2.PushDestination(
+            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=serving_dir)
+        ),
+    ).with_id(constants.PUSHER)
+    return Pipeline(
+        pipeline_name=pipeline_name,
+        pipeline_root=pipeline_root,
+        components=[
+            item_gen,
+            example_gen,
+            statistics_gen,
+            schema_gen,
+            validator,
+            semantic_id_gen,
+            transform,
+            trainer,
+            baseline,
+            evaluator,
+            pusher,
+        ],
+        enable_cache=enable_cache,
+        metadata_connection_config=metadata_connection,
+        beam_pipeline_args=beam_pipeline_args or [],
+    )

@@ -1,0 +1,1 @@
+"""One small runner for each orchestrator."""

@@ -1,0 +1,101 @@
+"""One local run: files and a configuration in, a summary out."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import pathlib
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from h2rec_tf import __version__, environment
+from h2rec_tf.cli.options import DataFiles
+from h2rec_tf.config import Config
+from h2rec_tf.errors import H2RecError
+from tfx_pipeline import constants
+from tfx_pipeline.runners.fingerprint import fingerprint
+from tfx_pipeline.runners.run_lock import run_lock
+from tfx_pipeline.runners.run_log import run_log
+
+if TYPE_CHECKING:
+    from tfx_pipeline.runners.summary import RunSummary
+
+PIPELINE_NAME = "h2rec"
+
+
+def run_local(*, files: DataFiles, config: Config, root: str) -> RunSummary:
+    """Runs the pipeline in `root`, a line of progress for each component on stderr.
+
+    Layout of `root`: `artifacts/`, `metadata.db`, `logs/<run>.log`, `serving/<version>/`.
+
+    Args:
+        files: the user's files.
+        config: the whole configuration.
+        root: directory; created. A second run there reuses what did not change, and compares with the last blessed
+            model.
+
+    Raises:
+        InputError: an input is not usable, or another run uses `root`.
+        ComponentError: a component failed; the message names the log.
+    """
+    environment.quiet()
+    # Paths are part of the cache key and of what the artifacts remember.
+    base = pathlib.Path(root).resolve()
+    paths = [os.path.abspath(path) if path else "" for path in (files.interactions, files.items, files.embeddings)]
+    interactions, items, embeddings = paths
+    # Before anything is made: this is where a missing file shows.
+    interactions_fingerprint, items_fingerprint = fingerprint(interactions), fingerprint(items, embeddings)
+    # Another release of this package reads files its own way, so its runs share nothing with earlier ones.
+    release = f"{__version__}:"
+    base.mkdir(parents=True, exist_ok=True)
+    log = base / "logs" / f"{datetime.datetime.now():%Y%m%d-%H%M%S}.log"
+    with run_lock(str(base)), run_log(str(log)):
+        progress = _Lines()
+        # Imported here: it takes seconds, and what it prints belongs in the log.
+        begin = time.perf_counter()
+        from tfx.orchestration.metadata import sqlite_metadata_connection_config
+
+        from tfx_pipeline.pipeline import create_pipeline
+        from tfx_pipeline.runners.local import BEAM_PIPELINE_ARGS, LocalRunner
+        from tfx_pipeline.runners.summary import summarize
+
+        progress.say(f"TFX loaded in {time.perf_counter() - begin:.1f} s; log: {log}")
+        definition = create_pipeline(
+            pipeline_name=PIPELINE_NAME,
+            pipeline_root=str(base / "artifacts"),
+            interactions=interactions,
+            items=items,
+            embeddings=embeddings,
+            config=config,
+            serving_dir=str(base / "serving"),
+            metadata_connection=sqlite_metadata_connection_config(str(base / "metadata.db")),
+            beam_pipeline_args=BEAM_PIPELINE_ARGS,
+            interactions_fingerprint=release + interactions_fingerprint,
+            items_fingerprint=release + items_fingerprint,
+        )
+        runner = LocalRunner(progress, uncached=(constants.PUSHER,))
+        try:
+            runner.run(definition)
+        except H2RecError as error:
+            progress.say("")
+            raise type(error)(f"{error} (log: {log})") from error
+        progress.say(f"total {time.perf_counter() - begin:.1f} s")
+        return summarize(runner.runs)
+
+
+class _Lines:
+    """One line a component on stderr."""
+
+    def say(self, text: str) -> None:
+        click.echo(text, err=True)
+
+    def started(self, number: int, total: int, node_id: str) -> None:
+        click.echo(f"[{number}/{total}] {node_id} ...", err=True, nl=False)
+
+    def finished(self, number: int, total: int, node_id: str, seconds: float, cached: bool) -> None:
+        # On a terminal a progress bar may have taken the line that `started` wrote.
+        start = f"\r[{number}/{total}] {node_id} ..." if sys.stderr.isatty() else ""
+        click.echo(f"{start} cached" if cached else f"{start} {seconds:.1f} s", err=True)

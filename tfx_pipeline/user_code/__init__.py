@@ -1,0 +1,1 @@
+"""Code that TFX components import by function path: `preprocessing_fn` and `run_fn`."""
