@@ -17,8 +17,9 @@ from h2rec_tf import names
 from h2rec_tf.config import Config
 from tfx_pipeline import constants
 from tfx_pipeline.components.evaluation import eval_config
-from tfx_pipeline.components.example_gen import InteractionExampleGen, ItemExampleGen
 from tfx_pipeline.components.example_validator import StrictExampleValidator
+from tfx_pipeline.components.interaction_example_gen import InteractionExampleGen
+from tfx_pipeline.components.item_example_gen import ItemExampleGen
 from tfx_pipeline.components.pusher import NewestPusher
 from tfx_pipeline.components.schema_gen import SequenceSchemaGen
 from tfx_pipeline.components.semantic_id_gen import SemanticIdGen

@@ -160,6 +160,8 @@ class NextItemLoss(keras.layers.Layer):
             losses = binary_cross_entropy(users, targets, table, negatives=negatives, temperature=self.temperature)
         return tf.math.divide_no_nan(tf.reduce_sum(losses), count)
 
+    # The task's Python conditions on tensors need AutoGraph, which callers may have switched off.
+    @tf.function(reduce_retracing=True)
     def _in_batch(self, users: tf.Tensor, targets: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
         return self._retrieval(  # type: ignore[misc]
             users,

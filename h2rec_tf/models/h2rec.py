@@ -150,7 +150,7 @@ class H2Rec(tfrs.Model):
             items = tf.concat([items, mask_column], axis=1)
         return self.encode(items, training=training)["user"][:, -1]
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)], autograph=False)
     def user_vectors(self, items: tf.Tensor) -> tf.Tensor:
         """`call` for inference, traced once: int32 `[B, T]` histories -> float32 `[B, D]` user vectors."""
         return self(items, training=False)

@@ -171,7 +171,7 @@ def train(
                     best_weights = [variable.numpy() for variable in model.variables]
             summary = f"epoch {state.epoch}, ndcg@10 {figures['ndcg@10']:.4f} (best {state.best:.4f})"
             bar.set_postfix_str(summary)
-            _LOG.info("%s, %s", summary, ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+            _LOG.info("%s, %.0f s, %.0f sequences/s", summary, figures["seconds"], figures["sequences_per_second"])
             log.epoch(state.epoch, figures, sample)
             if checkpoints is not None:
                 checkpoints.save(state)
@@ -228,8 +228,10 @@ def _step_function(model: H2Rec, distribution: tf.distribute.Strategy, spec: Any
     def distributed(batch: Any) -> tf.Tensor:
         return distribution.reduce(tf.distribute.ReduceOp.SUM, distribution.run(step, args=(batch,)), axis=None)
 
-    # One trace for all lengths of sequences.
-    return tf.function(step if distribution.num_replicas_in_sync == 1 else distributed, input_signature=[spec])
+    # One trace for all lengths of sequences. The model has no Python control flow on tensors, and looking for it would
+    # take seconds.
+    function = step if distribution.num_replicas_in_sync == 1 else distributed
+    return tf.function(function, input_signature=[spec], autograph=False)
 
 
 def _sample(holdout: Holdout, count: int, seed: int) -> Holdout:

@@ -197,8 +197,8 @@ def test_blocks_of_items_change_nothing(model: Any, module: ServingModel, item_b
 
 
 @pytest.mark.parametrize("changes", [{}, {"model.branches": "hid", "model.backbone": "bert4rec"}])
-def test_ranks_and_metrics_agree_with_the_evaluation(changes: dict[str, Any]) -> None:
-    model = _model(**changes)
+def test_ranks_and_metrics_agree_with_the_evaluation(model: Any, changes: dict[str, Any]) -> None:
+    model = _model(**changes) if changes else model
     module = _serving(model, item_block=16)
     expected = evaluate(VectorRecommender(model, max_length=MAX_LENGTH), DATA.test, popularity=DATA.popularity)
     items = tf.constant(DATA.test.histories.padded(np.arange(len(DATA.test)), 12))
@@ -248,9 +248,7 @@ def test_the_graph_has_plain_tensorflow_ops_only(directory: str) -> None:
     ops = {node.op for node in graph.node} | {
         node.op for function in graph.library.function for node in function.node_def
     }
-    code = "import json, tensorflow as tf; from tensorflow.python.framework import op_def_registry as r;"
-    code += "import sys; print(json.dumps([op for op in json.loads(sys.argv[1]) if r.get(op) is None]))"
-    assert json.loads(run_python(code, json.dumps(sorted(ops))).stdout.splitlines()[-1]) == []
+    # That each op is TensorFlow's own is shown by the process above, which has nothing else.
     assert not [op for op in ops if "PyFunc" in op or "Scann" in op]
 
 

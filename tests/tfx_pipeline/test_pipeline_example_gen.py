@@ -15,12 +15,8 @@ from tfx.types.channel_utils import as_channel
 
 from h2rec_tf.config import Config
 from h2rec_tf.errors import InputError
-from tfx_pipeline.components.example_gen import (
-    InteractionExampleGen,
-    InteractionExampleGenExecutor,
-    ItemExampleGen,
-    ItemExampleGenExecutor,
-)
+from tfx_pipeline.components.interaction_example_gen import InteractionExampleGen, InteractionExampleGenExecutor
+from tfx_pipeline.components.item_example_gen import ItemExampleGen, ItemExampleGenExecutor
 
 EVENTS = "user_id,item_id,timestamp\nu1,a,3\nu1,b,1\nu1,c,2\nu1,a,9\nu2,c,1\nu2,b,2\nu2,a,3\nu3,b,1\n"
 ITEMS = [{"item_id": item_id, "title": f"Title {item_id}", "tags": "x"} for item_id in "abc"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import os
 import pathlib
 import sys
@@ -77,25 +78,42 @@ def run_local(*, files: DataFiles, config: Config, root: str) -> RunSummary:
             items_fingerprint=release + items_fingerprint,
         )
         runner = LocalRunner(progress, uncached=(constants.PUSHER,))
+        training = logging.getLogger("h2rec_tf.training")
+        training.addHandler(progress)
         try:
             runner.run(definition)
         except H2RecError as error:
             progress.say("")
             raise type(error)(f"{error} (log: {log})") from error
+        finally:
+            training.removeHandler(progress)
         progress.say(f"total {time.perf_counter() - begin:.1f} s")
         return summarize(runner.runs)
 
 
-class _Lines:
-    """One line a component on stderr."""
+class _Lines(logging.Handler):
+    """One line a component on stderr, and under the Trainer's one an epoch where no progress bar shows them."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self._bars = sys.stderr.isatty()
+        self._line = ""
 
     def say(self, text: str) -> None:
         click.echo(text, err=True)
 
     def started(self, number: int, total: int, node_id: str) -> None:
-        click.echo(f"[{number}/{total}] {node_id} ...", err=True, nl=False)
+        self._line = f"[{number}/{total}] {node_id} ..."
+        click.echo(self._line, err=True, nl=False)
 
     def finished(self, number: int, total: int, node_id: str, seconds: float, cached: bool) -> None:
-        # On a terminal a progress bar may have taken the line that `started` wrote.
-        start = f"\r[{number}/{total}] {node_id} ..." if sys.stderr.isatty() else ""
+        # Epoch lines ended the line that `started` began; on a terminal a progress bar may have taken it.
+        start = f"\r{self._line}" if self._bars else "" if self._line else f"[{number}/{total}] {node_id} ..."
         click.echo(f"{start} cached" if cached else f"{start} {seconds:.1f} s", err=True)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """An epoch's figures, as the training function logs them."""
+        if self._bars:
+            return
+        click.echo(("\n" if self._line else "") + f"    {record.getMessage()}", err=True)
+        self._line = ""

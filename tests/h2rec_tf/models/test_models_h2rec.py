@@ -49,9 +49,10 @@ def _encoder(name: str) -> Any:
     model = _model(name)
     with_masked = model.user_alignment is not None
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)], autograph=False)
     def encode(items: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {**model.encode(items, with_masked=with_masked), "next": model(items)}
+        outputs = model.encode(items, with_masked=with_masked)
+        return {**outputs, "next": outputs["user"][:, -1] if model.encoder.causal else model(items)}
 
     return encode
 

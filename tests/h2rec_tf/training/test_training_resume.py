@@ -23,6 +23,7 @@ DATA = tiny_dataset()
 # Everything that draws at random during training, so that a state which is not in the checkpoint shows.
 RANDOM = {
     "model.dropout": 0.3,
+    "model.shared_backbone": True,
     "loss.next_item": "sampled_softmax",
     "loss.mask_strategy": "random",
     "loss.hard_negatives": 1,
