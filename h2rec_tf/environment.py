@@ -16,11 +16,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
 
 
+def quiet_warnings() -> None:
+    """Keeps Python warnings of the pinned libraries, which a user cannot act on, out of a command's output."""
+    for category in (FutureWarning, DeprecationWarning, UserWarning):
+        warnings.filterwarnings("ignore", category=category)
+
+
 def quiet() -> None:
     """Keeps libraries' warnings and INFO lines out of a command's output; errors still show."""
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
-    warnings.filterwarnings("ignore", category=UserWarning)
+    quiet_warnings()
     for name in ("tensorflow", "absl", "apache_beam", "root"):
         logging.getLogger(name).setLevel(logging.ERROR)
     # Our own lines, an epoch's figures for example, stay for whoever installs a handler.

@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from h2rec_tf import __version__
+from h2rec_tf import __version__, environment
 from h2rec_tf.errors import H2RecError
 
 # Name -> (module, attribute, one line of help). The lines stand here so that `--help` imports nothing.
@@ -61,6 +61,7 @@ def cli() -> None:
 
 def main() -> None:
     """Runs the command line; an error that the user can mend is one line on stderr and exit code 2."""
+    environment.quiet_warnings()
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as request:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 from support import run_python
 
 _RUN = """
@@ -37,6 +38,8 @@ print(json.dumps(results))
 """
 
 
+# Slow: a process of its own, and each replica's part of the step is traced.
+@pytest.mark.slow
 def test_mirrored_strategy_gives_about_the_same_loss() -> None:
     results = json.loads(run_python(_RUN).stdout.splitlines()[-1])
     one, two = results["default"], results["mirrored"]
