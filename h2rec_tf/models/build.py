@@ -129,7 +129,8 @@ def build_model(
     )
 
     def dry_run() -> None:
-        built.compute_loss(tf.ones([1, 2], tf.int32))
+        # Two positions: of one alone the in-batch loss would warn.
+        built.compute_loss(tf.ones([1, 3], tf.int32))
         built(tf.ones([1, 1], tf.int32))
 
     # Creates every variable before a checkpoint or an optimizer asks for them, on every replica.
