@@ -36,6 +36,7 @@ def interactions(total: int, num_items: int, mean_length: int, seed: int) -> Seq
 
 
 def main() -> None:
+    """Parses the arguments, measures, and prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--interactions", type=int, default=20_000_000)
     parser.add_argument("--items", type=int, default=200_000)

@@ -35,6 +35,7 @@ class RandomTowers:
 
 
 def main() -> None:
+    """Parses the arguments, measures, and prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, default=22_363)
     parser.add_argument("--items", type=int, default=12_101)

@@ -36,6 +36,7 @@ def write_vectors(path: pathlib.Path, rows: int, dimensions: int, seed: int) -> 
 
 
 def main() -> None:
+    """Parses the arguments, measures, and prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--dimensions", type=int, default=384)
