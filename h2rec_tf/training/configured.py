@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 
 from h2rec_tf.config import Config
 from h2rec_tf.data.sequences import Holdout, Sequences
@@ -19,6 +20,7 @@ def train_configured(
     validation: Holdout,
     *,
     directory: str | None = None,
+    on_epoch: Callable[[int, dict[str, float]], None] | None = None,
     progress: bool = False,
 ) -> TrainingResult:
     """Builds and trains the configured model.
@@ -29,6 +31,7 @@ def train_configured(
         train_split: what is learned from.
         validation: what early stopping looks at.
         directory: as for `train`.
+        on_epoch: as for `train`.
         progress: as for `train`.
 
     Raises:
@@ -50,6 +53,7 @@ def train_configured(
         codes=semantic_ids.codes,
         directory=directory,
         run_key=json.dumps([dataclasses.asdict(config.model), dataclasses.asdict(config.loss)]),
+        on_epoch=on_epoch,
         progress=progress,
         **{field.name: getattr(config.training, field.name) for field in dataclasses.fields(config.training)},
     )
