@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from h2rec_tf.config import Config
 from h2rec_tf.data.sequences import Holdout, Sequences
+from h2rec_tf.errors import InputError
 from h2rec_tf.models.build import build_model
 from h2rec_tf.semantic_ids import SemanticIds
 from h2rec_tf.training.loop import TrainingResult, train
@@ -35,8 +36,13 @@ def train_configured(
         progress: as for `train`.
 
     Raises:
-        InputError, H2RecError: as `train`.
+        InputError, H2RecError: as `train`, and where the configuration names a floor.
     """
+    if config.floor.kind != "none":
+        raise InputError(
+            f"config: `floor.kind` is {config.floor.kind}, which has nothing to train; measure it with"
+            " `h2rec bench quality`, or leave `floor` out to train the model"
+        )
     return train(
         lambda: build_model(
             model=config.model,
