@@ -70,8 +70,8 @@ def run(job: Job, *, progress: bool = False) -> dict[str, Any]:
     recommender, figures = fit(config, splits, semantic_ids, job.work_dir, progress)
     began = time.perf_counter()
     protocols = [Protocol(), Protocol(exclude_seen=True), Protocol(sampled_negatives=100)]
-    if splits.num_items < 1000:
-        # Too few unseen items for every history.
+    if splits.num_items < int(splits.test.histories.lengths.max(initial=0)) + 101:
+        # The longest history may leave too few unseen items.
         protocols.pop()
     results = evaluate_protocols(
         recommender,

@@ -189,4 +189,6 @@ def cell(figure: Figure, form: str) -> str:
     if math.isnan(figure.mean):
         return "-"
     text = format(figure.mean, form)
-    return text if math.isnan(figure.spread) else f"{text} ± {format(figure.spread, form)}"
+    # Whole numbers that are the same in all runs, as parameters, need no spread.
+    alone = math.isnan(figure.spread) or (figure.spread == 0 and form.endswith(".0f"))
+    return text if alone else f"{text} ± {format(figure.spread, form)}"
