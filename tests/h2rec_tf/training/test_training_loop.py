@@ -144,3 +144,17 @@ def test_nothing_to_learn_from_is_a_clear_error() -> None:
             _train(train_split=split)
     with pytest.raises(InputError, match="validation split is empty"):
         _train(validation=EMPTY)
+
+
+def test_on_epoch_sees_each_epoch_and_may_end_the_training() -> None:
+    seen: list[tuple[int, float]] = []
+
+    def on_epoch(number: int, figures: dict[str, float]) -> None:
+        seen.append((number, figures["ndcg@10"]))
+        if number == 2:
+            raise StopIteration
+
+    with pytest.raises(StopIteration):
+        _train(on_epoch=on_epoch)
+    assert [number for number, _ in seen] == [1, 2]
+    assert [value for _, value in seen] == [figures["ndcg@10"] for figures in _train(epochs=2).history]
