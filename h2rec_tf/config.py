@@ -56,7 +56,9 @@ class RqVaeConfig:
 
     hidden_sizes: tuple[int, ...] = (256, 128)
     latent_size: int = number(128, low=1)
-    epochs: int = number(40, low=1)
+    epochs: int = number(12, low=1)
+    # An epoch is as many passes over the data as make at least so many steps, so that small data trains long enough.
+    min_epoch_steps: int = number(150, low=0)
     batch_size: int = number(256, low=1)
     learning_rate: float = number(1e-3, low=0.0)
     commitment: float = number(0.25, low=0.0)
@@ -92,7 +94,7 @@ class ModelConfig:
     branches: str = choice("dual", "hid", "sid", "sum", "concat")
     backbone: str = choice("sasrec", "gru4rec", "bert4rec")
     shared_backbone: bool = False
-    hidden_size: int = number(64, low=1)
+    hidden_size: int = number(128, low=1)
     layers: int = number(2, low=1)
     heads: int = number(2, low=1)
     max_length: int = number(50, low=1)
@@ -119,8 +121,8 @@ class ModelConfig:
 class LossConfig:
     """The next-item loss and the two alignment losses."""
 
-    next_item: str = choice("full_softmax", "sampled_softmax", "bce", "in_batch")
-    negatives: int = number(512, low=1)
+    next_item: str = choice("sampled_softmax", "full_softmax", "bce", "in_batch")
+    negatives: int = number(2048, low=1)
     item_alignment: float = number(0.1, low=0.0)
     item_temperature: float = number(0.5, low=1e-4)
     user_alignment: float = number(0.1, low=0.0)
@@ -149,10 +151,12 @@ class LossConfig:
 class TrainingConfig:
     """The training loop."""
 
-    epochs: int = number(40, low=1)
+    epochs: int = number(12, low=1)
+    # An epoch is as many passes over the data as make at least so many steps, so that small data trains long enough.
+    min_epoch_steps: int = number(150, low=0)
     batch_size: int = number(128, low=1)
     learning_rate: float = number(2e-3, low=0.0)
-    schedule: str = choice("constant", "cosine", "linear")
+    schedule: str = choice("cosine", "constant", "linear")
     warmup_steps: int = number(0, low=0)
     clip_norm: float = number(5.0, low=0.0)
     weight_decay: float = number(0.0, low=0.0)

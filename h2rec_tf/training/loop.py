@@ -65,6 +65,7 @@ def train(
     *,
     max_length: int,
     epochs: int = 100,
+    min_epoch_steps: int = 0,
     batch_size: int = 128,
     learning_rate: float = 1e-3,
     schedule: str = "constant",
@@ -93,6 +94,7 @@ def train(
         validation: what early stopping looks at.
         max_length: items of history the model reads.
         epochs: at most so many.
+        min_epoch_steps: an epoch is as many passes over the data as make at least so many steps.
         batch_size: sequences in a step, over all replicas.
         learning_rate: Adam's, at its peak.
         schedule: "constant", "cosine" or "linear" after the warm-up.
@@ -116,7 +118,7 @@ def train(
         InputError: no sequence of two items to train on, or nothing to validate on.
         H2RecError: the loss stopped being finite.
     """
-    batches = TrainingBatches(train_split, max_length, batch_size, seed)
+    batches = TrainingBatches(train_split, max_length, batch_size, seed, min_steps=min_epoch_steps)
     if not len(batches):
         raise InputError(
             "training: no user has two or more items in the training split; check the split and k-core options"
@@ -138,7 +140,16 @@ def train(
     popularity = np.bincount(train_split.items, minlength=model.num_items + 1)
     state, checkpoints = RunState(), None
     if directory is not None:
-        run: tuple[Any, ...] = (batch_size, learning_rate, schedule, warmup_steps, clip_norm, weight_decay, max_steps)
+        run: tuple[Any, ...] = (
+            batch_size,
+            min_epoch_steps,
+            learning_rate,
+            schedule,
+            warmup_steps,
+            clip_norm,
+            weight_decay,
+            max_steps,
+        )
         run += (seed, epochs, max_length, precision, run_key)
         checkpoints = Checkpoints(
             f"{directory}/checkpoints",
