@@ -37,8 +37,8 @@ from h2rec_tf.training import loop
 from h2rec_tf.training.configured import train_configured
 
 # Sequences per second of the authors' early PyTorch code: hidden 64, length 50, batch 128, its own defaults otherwise
-# (cross-attention, dynamic gate, both alignments, binary cross-entropy with one negative), on Amazon Beauty with 2 cores
-# of the kind of machine that docs/results.md names. Measured once; a ratio to it holds on such a machine only.
+# (cross-attention, dynamic gate, both alignments, binary cross-entropy with one negative), on Amazon Beauty with two
+# cores of the kind of machine that docs/results.md names. Measured once; a ratio to it holds on such a machine only.
 AUTHORS_EARLY_CODE = 291.0
 PEER_PACKAGES = ("torch==2.13.0", "rectools[torch]==0.19.0")
 COMMON = {"model.hidden_size": 64, "model.max_length": 50, "training.batch_size": 128}

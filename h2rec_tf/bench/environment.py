@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import os
 import pathlib
@@ -14,14 +15,26 @@ _PACKAGES = ("h2rec-tf", "numpy", "scipy", "scikit-learn", "tensorflow", "tf-ker
 
 
 def describe() -> dict[str, Any]:
-    """Versions, processor, cores and memory of this machine."""
+    """Versions, the library's own code, processor and cores of this machine."""
     return {
+        "source": source_hash(),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
     }
+
+
+def source_hash() -> str:
+    """12 hex digits over the library's code that makes and measures models: all but commands, benchmarks and search."""
+    root = pathlib.Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        name = path.relative_to(root).as_posix()
+        if not name.startswith(("cli/", "bench/", "tuning/")):
+            digest.update(name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def load_average() -> float:

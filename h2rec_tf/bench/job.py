@@ -127,7 +127,7 @@ def _train(config: Config, splits: Any, semantic_ids: Any, work_dir: str, progre
         config, semantic_ids, splits.train, splits.validation, directory=work_dir, progress=progress
     )
     epochs = [_rounded(figures) for figures in result.history]
-    figures = {
+    figures: dict[str, Any] = {
         "parameters": int(sum(np.prod(variable.shape) for variable in result.model.trainable_variables)),
         "training": {
             "seconds": round(result.seconds, 3),

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from h2rec_tf.bench.configurations import NamedConfiguration
+from h2rec_tf.bench.environment import source_hash
 from h2rec_tf.bench.job import Job, run_job
 from h2rec_tf.bench.prepared import PreparedData
 from h2rec_tf.bench.records import Record, append_record, read_records, run_key
@@ -33,8 +34,9 @@ def run_quality(
 ) -> list[Record]:
     """Runs what is not in the results file yet and appends to it.
 
-    A run is known by configuration hash, data hash and seed. One that was killed goes on from its last epoch. A floor
-    runs with the first seed alone. A run that fails does not stop the others.
+    A run is known by configuration hash, data hash and seed; that it was made with other code of the library is said,
+    and its line must be removed to run it again. One that was killed goes on from its last epoch. A floor runs with the
+    first seed alone. A run that fails does not stop the others.
 
     Args:
         configurations: models by name.
@@ -54,7 +56,7 @@ def run_quality(
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise InputError(f"--seeds: give distinct seeds, got {', '.join(map(str, seeds)) or 'none'}")
-    results = pathlib.Path(output) / RESULTS_FILE
+    results, source = pathlib.Path(output) / RESULTS_FILE, source_hash()
     finished: dict[tuple[str, str, int], dict[str, Record]] = {}
     for record in read_records(results):
         finished.setdefault(run_key(record), {})[record["model"]] = record
@@ -67,8 +69,10 @@ def run_quality(
         key = (one.hash, prepared.hash, seed)
         known = finished.setdefault(key, {})
         if one.name in known:
-            say(f"{label}: done before")
-            records.append(known[one.name])
+            record = known[one.name]
+            same_code = record["environment"]["source"] == source
+            say(f"{label}: done before{'' if same_code else ', with other code of the library'}")
+            records.append(record)
             continue
         if known:
             same = next(iter(known.values()))

@@ -123,6 +123,7 @@ def _cost(comparison: Comparison) -> ResultTable:
         return lambda model: model.figure(lambda record: record[name])
 
     columns = [
+        _Column("runs", lambda model: Figure(len(model.records)), ".0f", 0),
         _Column("parameters", top("parameters"), ",.0f", 0),
         _Column("validation NDCG@10", training("validation_ndcg@10")),
         _Column("best epoch", training("best_epoch"), ".0f", 0),

@@ -1,11 +1,13 @@
 """The search: budget, pruning, resuming, and what it leaves."""
 
+import sys
+
 import pytest
 from support import tiny_config, tiny_dataset
 
 from h2rec_tf.bench.configurations import read_configuration
 from h2rec_tf.config import Config
-from h2rec_tf.errors import H2RecError, InputError
+from h2rec_tf.errors import H2RecError, InputError, MissingDependencyError
 from h2rec_tf.models.floors import make_floor
 from h2rec_tf.semantic_ids import build_semantic_ids
 from h2rec_tf.training import loop
@@ -157,6 +159,12 @@ def test_a_trial_that_fails_counts_and_is_told_if_all_do(scripted, dataset, sema
     assert "fail" in states and result.values == {"model.layers": 1} and result.trials == 6
     with pytest.raises(H2RecError, match="no trial of 1 came to an end: the loss is nan"):
         search(dataset, tmp_path / "b", semantic_ids, config=Config(), space={"model.layers": [2, 1]}, trials=1)
+
+
+def test_without_optuna_the_pip_command_is_given(dataset, semantic_ids, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'h2rec-tf\[tune\]'"):
+        search(dataset, tmp_path, semantic_ids)
 
 
 @pytest.mark.parametrize(
