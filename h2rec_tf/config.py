@@ -24,6 +24,8 @@ class DataConfig:
     title_column: str = "title"
     # Text columns that describe an item; empty means every text column of the items file.
     text_columns: tuple[str, ...] = ()
+    # A column of the items file with categories, "|" between them, that requests may filter by; "" means none.
+    category_column: str = ""
     # A column of the items file that holds a vector; "" means none.
     vector_column: str = ""
     # k-core: users and items with fewer interactions are dropped, repeatedly; 0 keeps all.
