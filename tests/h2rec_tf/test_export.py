@@ -32,7 +32,10 @@ CATEGORIES = np.asarray(
 def _model(**changes: Any) -> Any:
     model = tiny_model(train=DATA.train, **changes)
     generator = np.random.default_rng(1)
-    model.set_weights([value + generator.normal(0.0, 0.3, value.shape) for value in model.get_weights()])
+    weights = model.get_weights()
+    # Slots are whole numbers and stay.
+    noise = [generator.normal(0.0, 0.3, value.shape) if value.dtype.kind == "f" else 0 for value in weights]
+    model.set_weights([value + more for value, more in zip(weights, noise, strict=True)])
     return model
 
 

@@ -52,7 +52,7 @@ def test_formats_agree(tmp_path, name):
 def test_categories_of_a_column(tmp_path, name):
     frame = FRAME.assign(tags=[" Adventure | Animation|Adventure", "Comedy", "", "a  b"])
     if name != "i.csv":
-        frame = frame.assign(tags=[["Adventure", "Animation "], ["Comedy", "", None], [], ["a  b"]])
+        frame = frame.assign(tags=[["Adventure", "Animation "], ["Comedy", ""], [], ["a  b"]])
     catalogue, _ = read_catalogue(save(tmp_path, frame, name), category_column="tags")
     found = dict(zip(catalogue.item_ids, catalogue.categories, strict=True))
     assert found == {"007": "Adventure|Animation", "7": "Comedy", "x y": "", "é": "a  b"}
