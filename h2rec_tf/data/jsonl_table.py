@@ -155,7 +155,8 @@ def _typed(values: list[Any], kinds: set[str]) -> tuple[pa.ChunkedArray, dict[in
     if kinds & {_TEXT, _INTEGER}:
         return _strings([value if value is None else str(value) for value in values])
     if _TEXTS in kinds:
-        return _strings([value if value is None else " ".join(value) for value in values])
+        # As tags in a CSV file are written: a text column shows blanks, a category column the single names.
+        return _strings([value if value is None else "|".join(value) for value in values])
     if kinds & {_NUMBERS, _EMPTY}:
         lists = [value if value is None else [_as_float(part) for part in value] for value in values]
         return pa.chunked_array([pa.array(lists, pa.list_(pa.float64()))]), {}

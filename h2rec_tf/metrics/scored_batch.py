@@ -31,8 +31,7 @@ class ScoredBatch:
         self._targets = holdout.targets[rows].astype(np.int64)
         self._queries = recommender.queries(holdout.histories.padded(rows, recommender.max_length))
         self._item_block = item_block
-        last = recommender.num_items + 1
-        self._blocks = [(start, min(start + item_block, last)) for start in range(1, last, item_block)]
+        self._blocks = retrieval.blocks(recommender.num_items, item_block)
         self._kept: tuple[int, np.ndarray] | None = None
 
     def measure(self, protocols: Sequence[Protocol], k: int, seed: int) -> list[tuple[np.ndarray, np.ndarray | None]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -119,6 +120,33 @@ class H2Rec(tfrs.Model):
             self.branches, [self.hash_ids, self.semantic_ids]
         )
         return self._scored(*(part.table() for part in parts))
+
+    @property
+    def seen_size(self) -> int:
+        """Last columns of user and item vectors that only tell what was seen; they say nothing about likeness."""
+        return 0 if self.seen is None else self.seen.num_slots
+
+    def cold_item_vectors(
+        self, codes: tf.Tensor, mean: Callable[[Callable[[tf.Tensor], tf.Tensor]], tf.Tensor]
+    ) -> tf.Tensor:
+        """Vectors of items that are not in the catalogue, as `item_table` has them for those that are.
+
+        Args:
+            codes: int32 `[B, L]`.
+            mean: from a function that gives single items' rows (int32 `[n]` -> float `[n, w]`) to the mean row over
+                each item's nearest trained items, float32 `[B, w]`.
+
+        Returns:
+            float32 `[B, D]`.
+        """
+        parts = []
+        if self.branches != "sid":
+            parts.append(mean(self.hash_ids))
+        if self.branches != "hid":
+            parts.append(tf.cast(self.semantic_ids.of_codes(codes), tf.float32))
+        learned = self._scored(tf.add_n(parts)) if self.branches == "sum" else self._scored(*parts)
+        # Nobody has seen them: no slot.
+        return tf.pad(learned, [[0, 0], [0, self.seen_size]])
 
     def encode(
         self, items: tf.Tensor, *, with_masked: bool = False, training: bool | None = None
