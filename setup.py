@@ -83,5 +83,7 @@ setuptools.setup(
             "serve=serving.cli.serve:serve",
             "recommend=serving.cli.recommend:recommend",
         ],
+        # Subcommands of `h2rec bench`.
+        "h2rec.bench": ["serve=serving.cli.bench:serve"],
     },
 )
