@@ -19,6 +19,7 @@ from serving.server import config_files, security
 from serving.server.access_log import AccessLog
 from serving.server.address import joined, listen
 from serving.server.errors import one_line
+from serving.server.grpc_handler import MessageInterceptor
 from serving.server.metrics import Metrics
 from serving.server.model_manager import ModelManager
 from serving.server.model_service import ModelService
@@ -155,8 +156,11 @@ class ModelServer:
         undo: contextlib.ExitStack,
     ) -> int:
         options = self._options
+        interceptors: list[grpc.aio.ServerInterceptor] = [MessageInterceptor()]
+        if tokens:
+            interceptors.insert(0, security.TokenInterceptor(tokens, observer))
         server = grpc.aio.server(
-            interceptors=[security.TokenInterceptor(tokens, observer)] if tokens else [],
+            interceptors=interceptors,
             options=[
                 ("grpc.max_receive_message_length", options.limits.message_bytes),
                 ("grpc.max_send_message_length", options.limits.message_bytes),

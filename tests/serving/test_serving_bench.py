@@ -84,9 +84,8 @@ def test_the_command_loads_a_running_server_and_writes_its_report(server, saved_
         assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["max"]
         assert latency["max"] < (time.monotonic() - began) * 1e3
     assert len(report["one_at_a_time_ms"]) == 3
-    assert (tmp_path / "serve.png").read_bytes()[:4] == b"\x89PNG" and "serve.png" in (
-        tmp_path / "serve.md"
-    ).read_text()
+    assert (tmp_path / "serve.png").read_bytes()[:4] == b"\x89PNG"
+    assert "serve.png" in (tmp_path / "serve.md").read_text()
 
 
 def test_the_command_needs_something_to_load():
