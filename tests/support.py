@@ -27,10 +27,12 @@ _TINY = {
     "quantizer.levels": LEVELS,
     "quantizer.codes": CODES,
     "quantizer.iterations": 5,
+    "loss.next_item": "full_softmax",
     "loss.negatives": 16,
     "loss.cooccurrence_positives": 5,
     "training.batch_size": 16,
     "training.epochs": 2,
+    "training.min_epoch_steps": 0,
 }
 
 

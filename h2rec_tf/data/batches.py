@@ -26,6 +26,7 @@ class TrainingBatches:
         batch_size: windows in a batch; the last batch of an epoch may be smaller.
         seed: of the order.
         bucketed: False pads every batch to `max_length + 1` (for comparison only).
+        min_steps: an epoch is as many passes over the windows as make at least so many batches.
     """
 
     sequences: Sequences
@@ -33,6 +34,7 @@ class TrainingBatches:
     batch_size: int
     seed: int = 0
     bucketed: bool = True
+    min_steps: int = 0
 
     def windows(self) -> tuple[np.ndarray, np.ndarray]:
         """int64 starts and ends `[W]` of all windows in `sequences.items`; each has 2..max_length + 1 items."""
@@ -46,6 +48,10 @@ class TrainingBatches:
 
     def epoch(self, number: int) -> Iterator[np.ndarray]:
         """Yields int32 `[B, T + 1]` left-padded batches of epoch `number`."""
+        for turn in range(number * self._passes, (number + 1) * self._passes):
+            yield from self._pass(turn)
+
+    def _pass(self, number: int) -> Iterator[np.ndarray]:
         generator = np.random.default_rng([self.seed, number])
         starts, ends = self.windows()
         order = generator.permutation(len(starts))
@@ -63,4 +69,12 @@ class TrainingBatches:
             yield np.where(real, self.sequences.items[np.where(real, positions, 0)], 0).astype(np.int32)
 
     def __len__(self) -> int:
+        return self._passes * self._batches
+
+    @property
+    def _batches(self) -> int:
         return -(-len(self.windows()[0]) // self.batch_size)
+
+    @property
+    def _passes(self) -> int:
+        return max(1, -(-self.min_steps // max(self._batches, 1)))

@@ -19,7 +19,7 @@ CONFIG = """
 text: {dimensions: 16}
 quantizer: {levels: 2, codes: 8, iterations: 5}
 model: {hidden_size: 8, layers: 1, max_length: 10}
-training: {epochs: 1, batch_size: 256, validation_users: 100}
+training: {epochs: 1, min_epoch_steps: 0, batch_size: 256, validation_users: 100}
 """
 NODES = 11
 

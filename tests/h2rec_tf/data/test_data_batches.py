@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import random_sequences
 
 from h2rec_tf.data.batches import TrainingBatches
 from h2rec_tf.data.sequences import Sequences
@@ -88,3 +89,14 @@ def test_nothing_to_train_on_is_no_batch() -> None:
         batches = TrainingBatches(Sequences.from_lists(rows), 3, 2)
         assert len(batches) == 0
         assert list(batches.epoch(0)) == []
+
+
+def test_small_data_is_passed_over_until_an_epoch_has_enough_steps() -> None:
+    sequences = random_sequences(30)
+    once = TrainingBatches(sequences, 8, 16, seed=1)
+    often = TrainingBatches(sequences, 8, 16, seed=1, min_steps=2 * len(once) + 1)
+    assert len(often) == 3 * len(once) == len(list(often.epoch(0)))
+    passes = [list(once.epoch(number)) for number in range(6)]
+    # Epoch 1 goes on where epoch 0 ended, so no order comes twice.
+    for found, expected in zip(often.epoch(1), passes[3] + passes[4] + passes[5], strict=True):
+        np.testing.assert_array_equal(found, expected)
