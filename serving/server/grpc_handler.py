@@ -1,0 +1,67 @@
+"""Turns a coroutine that answers a request into a gRPC handler, and bytes into a request."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from serving.server.errors import RequestError
+from serving.server.observer import Call, Observer
+
+
+class MessageInterceptor(grpc.aio.ServerInterceptor):
+    """Lets handlers answer for bytes that are no message; gRPC itself would log a trace and answer UNKNOWN."""
+
+    async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        """Puts a reader that does not raise in place of the handler's."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.request_deserializer is None:
+            return handler
+        return handler._replace(request_deserializer=functools.partial(_read, handler.request_deserializer))
+
+
+def _read(parse: Callable[[bytes], Any], content: bytes) -> Any:
+    try:
+        return parse(content)
+    except DecodeError:
+        return RequestError.invalid("the request is not a message of this method")
+
+
+def answering(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Makes `method(self, request, call, deadline)` a handler: a `RequestError` becomes the call's status.
+
+    `self` has `observer: Observer` and `longest_seconds: float`, the deadline of callers that give none or a later one.
+    `deadline` is a `time.monotonic()`.
+    """
+
+    @functools.wraps(method)
+    async def handler(self: Any, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        observer: Observer = self.observer
+        call: Call = observer.begin("grpc", method.__name__, context.peer())
+        remaining = context.time_remaining()
+        limit = self.longest_seconds
+        deadline = time.monotonic() + (limit if remaining is None else min(limit, remaining))
+        try:
+            if isinstance(request, RequestError):
+                raise request
+            response = await method(self, request, call, deadline)
+        except RequestError as error:
+            refusal = error
+        except asyncio.CancelledError:
+            observer.end(call, grpc.StatusCode.CANCELLED, "the caller went away or its deadline passed")
+            raise
+        except Exception as error:
+            refusal = observer.failed(call, error)
+        else:
+            observer.end(call)
+            return response
+        observer.end(call, refusal.code, refusal.message)
+        await context.abort(refusal.code, refusal.message)
+
+    return handler
