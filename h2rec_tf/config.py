@@ -151,6 +151,8 @@ class TrainingConfig:
     validation_users: int = number(0, low=0)
     strategy: str = choice("default", "mirrored", "multi_worker")
     precision: str = choice("float32", "mixed_float16", "mixed_bfloat16")
+    # The pipeline's Trainer begins with the weights of the last blessed model that was trained on other data.
+    warm_start: bool = True
     seed: int = number(0, low=0)
 
 

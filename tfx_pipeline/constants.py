@@ -7,6 +7,7 @@ TRAINER = "Trainer"
 EVALUATOR = "Evaluator"
 PUSHER = "Pusher"
 BASELINE_RESOLVER = "BaselineResolver"
+WARM_START_RESOLVER = "WarmStartResolver"
 
 # The one split of item examples.
 ITEMS_SPLIT = "items"
@@ -17,6 +18,14 @@ POPULARITY_VOCABULARY = "popularity"
 SEMANTIC_IDS = "semantic_ids"
 ITEMS = "items"
 CONFIG = "config"
+# Key in the Trainer's `custom_config`: where an interrupted training is kept.
+CHECKPOINTS = "checkpoints"
+
+# In a model artifact beside the SavedModel: `h2rec_tf.models.store.TrainedModel`, for a warm start and for reports.
+TRAINED_MODEL_DIR = "trained"
+# In a model_run artifact.
+TENSORBOARD_DIR = "tensorboard"
+HISTORY_FILE = "history.json"
 
 
 def metric_ks(ks: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ml_metadata.proto import metadata_store_pb2
 
 # The modules themselves: `tfx.v1` also imports every cloud extension, which takes as long as all the rest.
@@ -25,6 +27,7 @@ from tfx_pipeline.components.schema_gen import SequenceSchemaGen
 from tfx_pipeline.components.semantic_id_gen import SemanticIdGen
 from tfx_pipeline.components.trainer import SequenceTrainer
 from tfx_pipeline.components.transform import SequenceTransform
+from tfx_pipeline.components.warm_start_strategy import WarmStartStrategy
 
 PREPROCESSING_FN = "tfx_pipeline.user_code.preprocessing.preprocessing_fn"
 RUN_FN = "tfx_pipeline.user_code.trainer.run_fn"
@@ -44,6 +47,7 @@ def create_pipeline(
     interactions_fingerprint: str = "",
     items_fingerprint: str = "",
     enable_cache: bool = True,
+    stock_resolvers: bool = False,
 ) -> Pipeline:
     """Wires the pipeline; reads no file and starts nothing.
 
@@ -61,6 +65,8 @@ def create_pipeline(
         interactions_fingerprint: of the file's content; TFX itself looks at size and second of change only.
         items_fingerprint: of the contents of the items file and the embeddings.
         enable_cache: reuses a node's outputs when its inputs and settings are equal.
+        stock_resolvers: uses TFX's own resolver strategies alone, as Kubeflow asks for. A warm start then goes on from
+            the last blessed model even where the data did not change.
     """
     sections = config.to_dict()
     # The catalogue: titles, texts and given vectors.
@@ -99,6 +105,22 @@ def create_pipeline(
         transform=list(names.SPLITS),
     ).with_id(constants.TRANSFORM)
     transform.add_upstream_node(validator)
+    # The last model that was blessed, to compare with.
+    baseline = Resolver(
+        strategy_class=LatestBlessedModelStrategy,
+        model=Channel(type=standard_artifacts.Model),
+        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
+    ).with_id(constants.BASELINE_RESOLVER)
+    resolvers, start = [baseline], baseline
+    # The model that training begins with.
+    if config.training.warm_start and not stock_resolvers:
+        start = Resolver(
+            strategy_class=WarmStartStrategy,
+            model=Channel(type=standard_artifacts.Model),
+            model_blessing=Channel(type=standard_artifacts.ModelBlessing),
+            examples=transform.outputs["transformed_examples"],
+        ).with_id(constants.WARM_START_RESOLVER)
+        resolvers.append(start)
     # The model with its signatures.
     trainer = SequenceTrainer(
         examples=transform.outputs["transformed_examples"],
@@ -108,15 +130,11 @@ def create_pipeline(
         train_splits=[names.TRAIN],
         eval_splits=[names.VALIDATION],
         custom_config={
-            constants.CONFIG: {key: sections[key] for key in ("model", "loss", "training", "evaluation", "serving")}
+            constants.CONFIG: {key: sections[key] for key in ("model", "loss", "training", "evaluation", "serving")},
+            constants.CHECKPOINTS: os.path.join(pipeline_root, constants.CHECKPOINTS),
         },
+        base_model=start.outputs["model"] if config.training.warm_start else None,
     ).with_id(constants.TRAINER)
-    # The last model that was blessed, to compare with.
-    baseline = Resolver(
-        strategy_class=LatestBlessedModelStrategy,
-        model=Channel(type=standard_artifacts.Model),
-        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
-    ).with_id(constants.BASELINE_RESOLVER)
     # Metrics by slice on the test split, and the blessing.
     evaluator = Evaluator(
         examples=example_gen.outputs["examples"],
@@ -148,8 +166,8 @@ def create_pipeline(
             validator,
             semantic_id_gen,
             transform,
+            *resolvers,
             trainer,
-            baseline,
             evaluator,
             pusher,
         ],
