@@ -49,7 +49,7 @@ def warm_start(model: H2Rec, *, config: Config, semantic_ids: SemanticIds, base:
     rows = np.asarray([index.get(item_id, 0) for item_id in semantic_ids.item_ids.tolist()], np.int64)
     tables = _variables(model.semantic_ids)
     same_codes = codebooks.shape == semantic_ids.codebooks.shape and np.allclose(codebooks, semantic_ids.codebooks)
-    values = []
+    values: list[np.ndarray | None] = []
     for variable, weight in zip(model.weights, weights, strict=True):
         if not variable.trainable or (not same_codes and id(variable) in tables):
             values.append(None)

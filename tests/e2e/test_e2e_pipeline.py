@@ -21,7 +21,7 @@ quantizer: {levels: 2, codes: 8, iterations: 5}
 model: {hidden_size: 8, layers: 1, max_length: 10}
 training: {epochs: 1, batch_size: 256, validation_users: 100}
 """
-NODES = 11
+NODES = 12
 
 
 class Runs:
@@ -91,8 +91,8 @@ def test_second_run_reuses_everything_but_the_comparison(runs: Runs, first: Resu
     assert second.exception is None, second.exception
     # The baseline is new, as there was none at first; the resolver and the pusher always run.
     timed = [line.split()[1] for line in second.stderr.splitlines() if line.startswith("[") and line.endswith(" s")]
-    assert timed == ["BaselineResolver", "Evaluator", "Pusher"]
-    assert second.stderr.count("cached") == NODES - 3
+    assert timed == ["BaselineResolver", "WarmStartResolver", "Evaluator", "Pusher"]
+    assert second.stderr.count("cached") == NODES - 4
     assert second.stdout == first.stdout
     assert runs.versions == before
 
