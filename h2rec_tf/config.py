@@ -170,12 +170,25 @@ class EvaluationConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class SliceGateConfig:
+    """Thresholds of one slice."""
+
+    min_ndcg_at_10: float = number(0.0, low=0.0, high=1.0)
+    # Relative loss against the last blessed model that is still accepted; -1 takes `gate.max_relative_drop`.
+    max_relative_drop: float = number(-1.0, low=-1.0, high=1.0)
+
+
+@dataclasses.dataclass(frozen=True)
 class GateConfig:
     """When the pipeline's Evaluator blesses a model."""
 
+    # Over the whole test split.
     min_ndcg_at_10: float = number(0.0, low=0.0, high=1.0)
-    # Relative loss against the last blessed model that is still accepted, per slice.
+    # Relative loss against the last blessed model that is still accepted: overall, for head and for tail.
     max_relative_drop: float = number(0.05, low=0.0, high=1.0)
+    # Slice name -> `min_ndcg_at_10`, `max_relative_drop`: thresholds of more slices, or others for those three. Names:
+    # overall, head, tail, cold, "popularity 1-9" and so on, "history 1-4" and so on.
+    slices: dict[str, SliceGateConfig] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -56,6 +56,8 @@ class ServingModel(tf.Module):
         self._popularity = tf.Variable(popularity.astype(np.float32), trainable=False, name="popularity")
         labels = slices.popularity_labels(popularity, head_fraction).astype(str)
         self._labels = tf.Variable(labels, trainable=False, name="popularity_labels")
+        groups = slices.popularity_group_labels(popularity).astype(str)
+        self._groups = tf.Variable(groups, trainable=False, name="popularity_groups")
         initializer = tf.lookup.KeyValueTensorInitializer(
             tf.constant(item_ids.astype(str)), tf.range(1, self.num_items + 1, dtype=tf.int64)
         )
@@ -145,6 +147,10 @@ class ServingModel(tf.Module):
     def popularity_slices(self, targets: tf.Tensor) -> tf.Tensor:
         """int32 `[B]` targets -> string `[B]`: head, tail, or "" for no target."""
         return tf.gather(self._labels, targets)
+
+    def popularity_groups(self, targets: tf.Tensor) -> tf.Tensor:
+        """int32 `[B]` targets -> string `[B]`: "1-9", "10-29" ..., cold, or "" for no target."""
+        return tf.gather(self._groups, targets)
 
     def signatures(self) -> dict[str, Any]:
         """The serving signatures; see each function below for names and shapes.

@@ -5,6 +5,10 @@ EXAMPLE_VALIDATOR = "ExampleValidator"
 TRANSFORM = "Transform"
 TRAINER = "Trainer"
 EVALUATOR = "Evaluator"
+INDEX_BUILDER = "IndexBuilder"
+INDEX_EVALUATOR = "IndexEvaluator"
+INFRA_VALIDATOR = "InfraValidator"
+REPORT_GEN = "ReportGen"
 PUSHER = "Pusher"
 BASELINE_RESOLVER = "BaselineResolver"
 WARM_START_RESOLVER = "WarmStartResolver"
@@ -18,6 +22,10 @@ POPULARITY_VOCABULARY = "popularity"
 SEMANTIC_IDS = "semantic_ids"
 ITEMS = "items"
 CONFIG = "config"
+INDEX = "index"
+INDEX_BLESSING = "index_blessing"
+EVALUATION = "evaluation"
+REPORT = "report"
 # Key in the Trainer's `custom_config`: where an interrupted training is kept.
 CHECKPOINTS = "checkpoints"
 
@@ -26,6 +34,16 @@ TRAINED_MODEL_DIR = "trained"
 # In a model_run artifact.
 TENSORBOARD_DIR = "tensorboard"
 HISTORY_FILE = "history.json"
+# In an index blessing and in a report artifact.
+INDEX_REPORT_FILE = "report.json"
+REPORT_FILE = "report.html"
+
+# What a pushed version has beside the SavedModel. TensorFlow Serving leaves `assets.extra` alone but for the requests.
+EXTRA_DIR = "assets.extra"
+WARMUP_FILE = "tf_serving_warmup_requests"
+CARD_FILE = "model_card"
+ITEMS_FILE = "items.jsonl"
+INDEX_DIR = "index"
 
 
 def metric_ks(ks: tuple[int, ...]) -> tuple[int, ...]:

@@ -141,11 +141,7 @@ def create_pipeline(
         model=trainer.outputs["model"],
         baseline_model=baseline.outputs["model"],
         example_splits=[names.TEST],
-        eval_config=eval_config(
-            metrics=constants.evaluate_outputs(config.evaluation.ks),
-            min_ndcg_at_10=config.gate.min_ndcg_at_10,
-            max_relative_drop=config.gate.max_relative_drop,
-        ),
+        eval_config=eval_config(metrics=constants.evaluate_outputs(config.evaluation.ks), gate=config.gate),
     )
     # A blessed model becomes the newest version to serve.
     pusher = NewestPusher(

@@ -10,13 +10,10 @@ import tensorflow_model_analysis as tfma
 from pipeline_support import example
 from tensorflow_data_validation.statistics import stats_impl, stats_options
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
-from tensorflow_model_analysis.metrics import metric_specs
 from tfx.types import standard_artifacts
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from h2rec_tf.errors import InputError
-from tfx_pipeline import constants
-from tfx_pipeline.components.evaluation import eval_config
 from tfx_pipeline.components.example_validator import StrictExampleValidatorExecutor
 from tfx_pipeline.components.mean_outputs import MeanOutputs
 from tfx_pipeline.components.pusher import NewestPusherExecutor, newest_version
@@ -104,25 +101,6 @@ def tf_value(value: float) -> object:
     import numpy as np
 
     return np.asarray([value], np.float32)
-
-
-def test_gate_is_on_three_slices_and_one_metric() -> None:
-    config = eval_config(metrics=constants.evaluate_outputs((5,)), min_ndcg_at_10=0.02, max_relative_drop=0.1)
-    thresholds = tfma.metrics.metric_thresholds_from_metrics_specs(config.metrics_specs, eval_config=config)
-    assert {(key.name, key.is_diff) for key in thresholds} == {("ndcg_10", False), ("ndcg_10", True)}
-    # A threshold on a key that no computation gives would refuse every model.
-    computed = {key for part in metric_specs.to_computations(list(config.metrics_specs), config) for key in part.keys}
-    assert {key for key in thresholds if not key.is_diff} <= computed
-    changes = next(values for key, values in thresholds.items() if key.is_diff)
-    assert [dict(spec.feature_values) for spec, _ in changes] == [
-        {},
-        {"popularity_slice": "head"},
-        {"popularity_slice": "tail"},
-    ]
-    assert all(threshold.relative.value == pytest.approx(-0.1) for _, threshold in changes)
-    ((spec, minimum),) = next(values for key, values in thresholds.items() if not key.is_diff)
-    assert not spec.feature_values
-    assert minimum.lower_bound.value == pytest.approx(0.02)
 
 
 def pushed(root: pathlib.Path, model: bytes, *, blessed: bool = True) -> standard_artifacts.PushedModel:
