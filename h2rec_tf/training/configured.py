@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+from collections.abc import Callable
 
 from h2rec_tf.config import Config
 from h2rec_tf.data.sequences import Holdout, Sequences
+from h2rec_tf.errors import InputError
 from h2rec_tf.models.build import build_model
 from h2rec_tf.models.h2rec import H2Rec
 from h2rec_tf.semantic_ids import SemanticIds
@@ -25,6 +27,7 @@ def train_configured(
     *,
     directory: str | None = None,
     base: str | None = None,
+    on_epoch: Callable[[int, dict[str, float]], None] | None = None,
     progress: bool = False,
 ) -> TrainingResult:
     """Builds and trains the configured model.
@@ -37,11 +40,17 @@ def train_configured(
         directory: as for `train`.
         base: directory of a `TrainedModel` to start from; where it does not fit, the model starts fresh and the log
             says why. None starts fresh.
+        on_epoch: as for `train`.
         progress: as for `train`.
 
     Raises:
-        InputError, H2RecError: as `train`.
+        InputError, H2RecError: as `train`, and where the configuration names a floor.
     """
+    if config.floor.kind != "none":
+        raise InputError(
+            f"config: `floor.kind` is {config.floor.kind}, which has nothing to train; measure it with"
+            " `h2rec bench quality`, or leave `floor` out to train the model"
+        )
 
     def build() -> H2Rec:
         model = build_model(
@@ -68,6 +77,7 @@ def train_configured(
         codes=semantic_ids.codes,
         directory=directory,
         run_key=json.dumps([dataclasses.asdict(config.model), dataclasses.asdict(config.loss)]),
+        on_epoch=on_epoch,
         progress=progress,
         **settings,
     )

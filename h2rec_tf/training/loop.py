@@ -76,6 +76,7 @@ def train(
     codes: np.ndarray | None = None,
     directory: str | None = None,
     run_key: str = "",
+    on_epoch: Callable[[int, dict[str, float]], None] | None = None,
     progress: bool = False,
 ) -> TrainingResult:
     """Trains until validation NDCG@10 (full ranking) stops rising, and returns the best epoch's model.
@@ -102,6 +103,7 @@ def train(
         directory: for checkpoints, the run's record and TensorBoard logs; a run killed there goes on from its last
             epoch to the same result. None keeps everything in memory.
         run_key: what `build` was configured with, in any form; a run killed under another key is not gone on with.
+        on_epoch: called after each epoch with its number (1-based) and figures; what it raises ends the training.
         progress: shows a bar on stderr with throughput and time left.
 
     Raises:
@@ -157,7 +159,7 @@ def train(
                 validation,
                 popularity=popularity,
                 ks=(10,),
-                recommendation_k=1,
+                recommendation_k=0,
             )
             figures |= {name: result.metric(name) for name in ("ndcg@10", "hr@10")}
             figures["seconds"] = time.perf_counter() - began
@@ -175,6 +177,8 @@ def train(
             log.epoch(state.epoch, figures, sample)
             if checkpoints is not None:
                 checkpoints.save(state)
+            if on_epoch is not None:
+                on_epoch(state.epoch, figures)
     if checkpoints is not None:
         checkpoints.restore_best()
     else:
