@@ -225,6 +225,8 @@ class GateConfig:
     # Slice name -> `min_ndcg_at_10`, `max_relative_drop`: thresholds of more slices, or others for those three. Names:
     # overall, head, tail, cold, "popularity 1-9" and so on, "history 1-4" and so on.
     slices: dict[str, SliceGateConfig] = dataclasses.field(default_factory=dict)
+    # Local runs load the model in TensorFlow Serving's image before it is pushed. auto: where a Docker daemon answers.
+    infra_validation: str = choice("auto", "on", "off")
 
 
 @dataclasses.dataclass(frozen=True)

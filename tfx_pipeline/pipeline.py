@@ -7,11 +7,11 @@ import os
 from ml_metadata.proto import metadata_store_pb2
 
 # The modules themselves: `tfx.v1` also imports every cloud extension, which takes as long as all the rest.
-from tfx.components import Evaluator, StatisticsGen
+from tfx.components import Evaluator, InfraValidator, StatisticsGen
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
 from tfx.orchestration.pipeline import Pipeline
-from tfx.proto import pusher_pb2
+from tfx.proto import infra_validator_pb2, pusher_pb2
 from tfx.types import standard_artifacts
 from tfx.types.channel import Channel
 
@@ -20,9 +20,12 @@ from h2rec_tf.config import Config
 from tfx_pipeline import constants
 from tfx_pipeline.components.evaluation import eval_config
 from tfx_pipeline.components.example_validator import StrictExampleValidator
+from tfx_pipeline.components.index_builder import IndexBuilder
+from tfx_pipeline.components.index_evaluator import IndexEvaluator
 from tfx_pipeline.components.interaction_example_gen import InteractionExampleGen
 from tfx_pipeline.components.item_example_gen import ItemExampleGen
 from tfx_pipeline.components.pusher import NewestPusher
+from tfx_pipeline.components.report_gen import ReportGen
 from tfx_pipeline.components.schema_gen import SequenceSchemaGen
 from tfx_pipeline.components.semantic_id_gen import SemanticIdGen
 from tfx_pipeline.components.trainer import SequenceTrainer
@@ -31,6 +34,8 @@ from tfx_pipeline.components.warm_start_strategy import WarmStartStrategy
 
 PREPROCESSING_FN = "tfx_pipeline.user_code.preprocessing.preprocessing_fn"
 RUN_FN = "tfx_pipeline.user_code.trainer.run_fn"
+# The release that reads what this TensorFlow writes.
+TENSORFLOW_SERVING_TAG = "2.16.1"
 
 
 def create_pipeline(
@@ -48,6 +53,7 @@ def create_pipeline(
     items_fingerprint: str = "",
     enable_cache: bool = True,
     stock_resolvers: bool = False,
+    infra_validation: bool = False,
 ) -> Pipeline:
     """Wires the pipeline; reads no file and starts nothing.
 
@@ -67,6 +73,8 @@ def create_pipeline(
         enable_cache: reuses a node's outputs when its inputs and settings are equal.
         stock_resolvers: uses TFX's own resolver strategies alone, as Kubeflow asks for. A warm start then goes on from
             the last blessed model even where the data did not change.
+        infra_validation: adds TFX's InfraValidator, which loads the model in the official TensorFlow Serving image; it
+            needs a Docker daemon.
     """
     sections = config.to_dict()
     # The catalogue: titles, texts and given vectors.
@@ -143,10 +151,40 @@ def create_pipeline(
         example_splits=[names.TEST],
         eval_config=eval_config(metrics=constants.evaluate_outputs(config.evaluation.ks), gate=config.gate),
     )
-    # A blessed model becomes the newest version to serve.
+    # The index over the model's item vectors.
+    index_builder = IndexBuilder(model=trainer.outputs["model"], index=sections["index"])
+    # Recall and time of the index with the validation split's users, and its blessing.
+    index_evaluator = IndexEvaluator(
+        index=index_builder.outputs[constants.INDEX],
+        model=trainer.outputs["model"],
+        examples=transform.outputs["transformed_examples"],
+        settings=sections["index"],
+        seed=config.evaluation.seed,
+    )
+    # One page about the model.
+    report_gen = ReportGen(
+        model=trainer.outputs["model"],
+        model_run=trainer.outputs["model_run"],
+        examples=transform.outputs["transformed_examples"],
+        evaluation=evaluator.outputs["evaluation"],
+        index_blessing=index_evaluator.outputs["blessing"],
+    )
+    # Whether TensorFlow Serving itself loads the model.
+    infra_validator = InfraValidator(
+        model=trainer.outputs["model"],
+        serving_spec=infra_validator_pb2.ServingSpec(
+            tensorflow_serving=infra_validator_pb2.TensorFlowServing(tags=[TENSORFLOW_SERVING_TAG]),
+            local_docker=infra_validator_pb2.LocalDockerConfig(),
+        ),
+    )
+    # What all validators blessed becomes the newest version to serve.
     pusher = NewestPusher(
         model=trainer.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
+        evaluation=evaluator.outputs["evaluation"],
+        index=index_builder.outputs[constants.INDEX],
+        index_blessing=index_evaluator.outputs["blessing"],
+        infra_blessing=infra_validator.outputs["blessing"] if infra_validation else None,
         push_destination=pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=serving_dir)
         ),
@@ -165,6 +203,10 @@ def create_pipeline(
             *resolvers,
             trainer,
             evaluator,
+            index_builder,
+            index_evaluator,
+            report_gen,
+            *([infra_validator] if infra_validation else []),
             pusher,
         ],
         enable_cache=enable_cache,

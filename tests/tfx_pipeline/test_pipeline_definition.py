@@ -40,7 +40,11 @@ def test_has_every_node_and_no_other() -> None:
         "Transform",
         "Trainer",
         "BaselineResolver",
+        "WarmStartResolver",
         "Evaluator",
+        "IndexBuilder",
+        "IndexEvaluator",
+        "ReportGen",
         "Pusher",
     }
 
@@ -53,9 +57,13 @@ def test_has_every_node_and_no_other() -> None:
         ("ExampleValidator", {"StatisticsGen", "SchemaGen"}),
         # The validator has no output that Transform reads, yet anomalies must stop the run before it.
         ("Transform", {"InteractionExampleGen", "SchemaGen", "SemanticIdGen", "ExampleValidator"}),
-        ("Trainer", {"Transform", "SemanticIdGen"}),
+        # A warm start depends on what the present examples are: models trained on them are passed over.
+        ("WarmStartResolver", {"Transform"}),
+        ("Trainer", {"Transform", "SemanticIdGen", "WarmStartResolver"}),
         ("Evaluator", {"InteractionExampleGen", "Trainer", "BaselineResolver"}),
-        ("Pusher", {"Trainer", "Evaluator"}),
+        ("IndexEvaluator", {"Trainer", "Transform", "IndexBuilder"}),
+        ("ReportGen", {"Trainer", "Transform", "Evaluator", "IndexEvaluator"}),
+        ("Pusher", {"Trainer", "Evaluator", "IndexBuilder", "IndexEvaluator"}),
     ],
 )
 def test_upstream_nodes(node: str, upstream: set[str]) -> None:
@@ -72,6 +80,10 @@ def test_upstream_nodes(node: str, upstream: set[str]) -> None:
         ({"data.split": "temporal"}, {"InteractionExampleGen"}),
         ({"data.title_column": "name"}, {"ItemExampleGen"}),
         ({"evaluation.ks": [3]}, {"Trainer", "Evaluator"}),
+        ({"gate.slices": {"tail": {"max_relative_drop": 0.01}}}, {"Evaluator"}),
+        ({"index.kind": "brute"}, {"IndexBuilder", "IndexEvaluator"}),
+        # A limit is no reason to build anew.
+        ({"index.target_recall": 0.5, "index.max_p99_ms": 5.0}, {"IndexEvaluator"}),
     ],
 )
 def test_a_setting_touches_only_the_nodes_that_read_it(change: dict[str, object], nodes: set[str]) -> None:

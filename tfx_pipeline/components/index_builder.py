@@ -19,6 +19,9 @@ from tfx_pipeline import constants
 from tfx_pipeline.artifacts import ItemIndex
 from tfx_pipeline.components.model_files import saved_model_dir, trained_dir
 
+# What only IndexEvaluator reads: a change of it builds nothing anew.
+_LIMITS = ("target_recall", "max_p99_ms", "max_memory_ratio", "queries")
+
 
 class IndexBuilderSpec(component_spec.ComponentSpec):
     """Channels and parameters of IndexBuilder."""
@@ -69,7 +72,7 @@ class IndexBuilder(base_component.BaseComponent):
         model: from the Trainer.
         index: the configuration tree's `index` section as plain values.
         """
-        settings = json.dumps({key: index[key] for key in sorted(index) if not key.startswith("max_")})
+        settings = json.dumps({key: index[key] for key in sorted(index) if key not in _LIMITS})
         super().__init__(spec=IndexBuilderSpec(model=model, config=settings, index=types.Channel(type=ItemIndex)))
 
 
