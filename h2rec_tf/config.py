@@ -156,6 +156,27 @@ class TrainingConfig:
     seed: int = number(0, low=0)
 
 
+def _tuner_space() -> dict[str, Any]:
+    return {
+        "training.learning_rate": {"low": 5e-4, "high": 4e-3, "log": True},
+        "model.dropout": {"low": 0.1, "high": 0.6},
+        "loss.item_alignment": [0.0, 0.1, 0.3],
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class TunerConfig:
+    """The pipeline's Tuner, which searches hyperparameters for the highest NDCG@10 on validation."""
+
+    enabled: bool = False
+    trials: int = number(10, low=1)
+    # Time in trials at most; 0 sets no limit.
+    minutes: float = number(0.0, low=0.0)
+    # Dotted keys of `model`, `loss` and `training` with a list of values or {low: ..., high: ..., log: true}. A file
+    # that names keys replaces the whole mapping.
+    space: dict[str, Any] = dataclasses.field(default_factory=_tuner_space)
+
+
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig:
     """What is measured."""
@@ -276,6 +297,7 @@ class Config:
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
     training: TrainingConfig = TrainingConfig()
+    tuner: TunerConfig = TunerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     floor: FloorConfig = FloorConfig()
     gate: GateConfig = GateConfig()

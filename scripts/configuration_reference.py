@@ -41,7 +41,7 @@ def _section(name: str, tree: Any) -> str:
         if dataclasses.is_dataclass(value):
             nested.append(_section(f"{name}.{field.name}", value))
             continue
-        if isinstance(value, dict):
+        if isinstance(value, dict) and "Any" not in str(field.type):
             entry = getattr(config, str(field.type).removeprefix("dict[str, ").removesuffix("]"))
             nested.append(_section(f"{name}.{field.name}.NAME", entry()))
         shown = list(value) if isinstance(value, tuple) else value

@@ -3,6 +3,7 @@
 SCHEMA_GEN = "SchemaGen"
 EXAMPLE_VALIDATOR = "ExampleValidator"
 TRANSFORM = "Transform"
+TUNER = "Tuner"
 TRAINER = "Trainer"
 EVALUATOR = "Evaluator"
 INDEX_BUILDER = "IndexBuilder"
@@ -26,7 +27,7 @@ INDEX = "index"
 INDEX_BLESSING = "index_blessing"
 EVALUATION = "evaluation"
 REPORT = "report"
-# Key in the Trainer's `custom_config`: where an interrupted training is kept.
+# Parameter of Trainer and Tuner, and a directory in the pipeline's root: where what was interrupted is kept.
 CHECKPOINTS = "checkpoints"
 
 # In a model artifact beside the SavedModel: `h2rec_tf.models.store.TrainedModel`, for a warm start and for reports.

@@ -30,6 +30,7 @@ from tfx_pipeline.components.schema_gen import SequenceSchemaGen
 from tfx_pipeline.components.semantic_id_gen import SemanticIdGen
 from tfx_pipeline.components.trainer import SequenceTrainer
 from tfx_pipeline.components.transform import SequenceTransform
+from tfx_pipeline.components.tuner import SequenceTuner
 from tfx_pipeline.components.warm_start_strategy import WarmStartStrategy
 
 PREPROCESSING_FN = "tfx_pipeline.user_code.preprocessing.preprocessing_fn"
@@ -113,6 +114,17 @@ def create_pipeline(
         transform=list(names.SPLITS),
     ).with_id(constants.TRANSFORM)
     transform.add_upstream_node(validator)
+    # Hyperparameters, where a search is asked for.
+    kept = os.path.join(pipeline_root, constants.CHECKPOINTS)
+    tuners = []
+    if config.tuner.enabled:
+        tuner = SequenceTuner(
+            examples=transform.outputs["transformed_examples"],
+            semantic_ids=semantic_id_gen.outputs[constants.SEMANTIC_IDS],
+            config=config,
+            kept=kept,
+        ).with_id(constants.TUNER)
+        tuners.append(tuner)
     # The last model that was blessed, to compare with.
     baseline = Resolver(
         strategy_class=LatestBlessedModelStrategy,
@@ -139,8 +151,9 @@ def create_pipeline(
         eval_splits=[names.VALIDATION],
         custom_config={
             constants.CONFIG: {key: sections[key] for key in ("model", "loss", "training", "evaluation", "serving")},
-            constants.CHECKPOINTS: os.path.join(pipeline_root, constants.CHECKPOINTS),
+            constants.CHECKPOINTS: kept,
         },
+        hyperparameters=tuners[0].outputs["best_hyperparameters"] if tuners else None,
         base_model=start.outputs["model"] if config.training.warm_start else None,
     ).with_id(constants.TRAINER)
     # Metrics by slice on the test split, and the blessing.
@@ -200,6 +213,7 @@ def create_pipeline(
             validator,
             semantic_id_gen,
             transform,
+            *tuners,
             *resolvers,
             trainer,
             evaluator,

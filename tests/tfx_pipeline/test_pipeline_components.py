@@ -1,4 +1,4 @@
-"""Schema, validation, metric and push, each without the rest of the pipeline."""
+"""Schema, validation and metric, each without the rest of the pipeline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 from h2rec_tf.errors import InputError
 from tfx_pipeline.components.example_validator import StrictExampleValidatorExecutor
 from tfx_pipeline.components.mean_outputs import MeanOutputs
-from tfx_pipeline.components.pusher import NewestPusherExecutor, newest_version
 from tfx_pipeline.components.schema_gen import user_schema
 
 TRAIN = [{"user_id": ["a"], "history": ["x", "y"]}, {"user_id": ["b"], "history": ["x"]}]
@@ -101,52 +100,3 @@ def tf_value(value: float) -> object:
     import numpy as np
 
     return np.asarray([value], np.float32)
-
-
-def pushed(root: pathlib.Path, model: bytes, *, blessed: bool = True) -> standard_artifacts.PushedModel:
-    """Pushes a stand-in for a SavedModel whose fingerprint is `model`."""
-    source = root / f"model-{model.decode()}" / "Format-Serving"
-    source.mkdir(parents=True, exist_ok=True)
-    (source / "saved_model.pb").write_bytes(b"graph")
-    (source / "fingerprint.pb").write_bytes(model)
-    artifacts = {
-        "model": standard_artifacts.Model(),
-        "model_blessing": standard_artifacts.ModelBlessing(),
-        "pushed_model": standard_artifacts.PushedModel(),
-    }
-    artifacts["model"].uri = str(source.parent)
-    artifacts["model_blessing"].uri = str(root / "blessing")
-    artifacts["model_blessing"].set_int_custom_property("blessed", int(blessed))
-    artifacts["pushed_model"].uri = str(root / "pushed")
-    destination = f'{{"filesystem": {{"base_directory": "{root / "serving"}"}}}}'
-    inputs = {name: [artifacts[name]] for name in ("model", "model_blessing")}
-    properties = {"push_destination": destination, "custom_config": "null"}
-    NewestPusherExecutor().Do(inputs, {"pushed_model": [artifacts["pushed_model"]]}, properties)
-    return artifacts["pushed_model"]
-
-
-def test_a_model_is_pushed_once_until_another_one_is_newest(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = iter(range(100, 200))
-    monkeypatch.setattr("tfx.components.pusher.executor.time.time", lambda: next(clock))
-    serving = tmp_path / "serving"
-    for model in (b"first", b"first", b"second", b"second", b"first"):
-        artifact = pushed(tmp_path, model)
-        newest = newest_version(str(serving))
-        assert artifact.get_string_custom_property("pushed_destination") == newest
-        assert (pathlib.Path(newest) / "fingerprint.pb").read_bytes() == model
-    assert len(list(serving.iterdir())) == 3
-
-
-def test_a_model_that_is_not_blessed_stays_out(tmp_path: pathlib.Path) -> None:
-    artifact = pushed(tmp_path, b"first", blessed=False)
-    assert artifact.get_int_custom_property("pushed") == 0
-    assert newest_version(str(tmp_path / "serving")) == ""
-
-
-def test_a_half_written_version_is_not_the_newest(tmp_path: pathlib.Path) -> None:
-    for version in ("7", "12"):
-        (tmp_path / version).mkdir()
-    (tmp_path / "7" / "saved_model.pb").touch()
-    assert newest_version(str(tmp_path)) == str(tmp_path / "7")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from typing import Any, ClassVar
 
 from tfx import types
@@ -18,6 +15,7 @@ from tfx.utils import json_utils
 
 from tfx_pipeline import constants
 from tfx_pipeline.artifacts import SemanticIds
+from tfx_pipeline.components.kept import kept_directory
 
 
 class SequenceTrainerSpec(standard_component_specs.TrainerSpec):
@@ -38,11 +36,7 @@ class SequenceTrainerExecutor(trainer_executor.GenericExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Trains; checkpoints go when the model is written.
-
-        TFX gives every execution new output directories, so what is to outlive a kill lies outside of them: a directory
-        named by the inputs and the settings, which the next execution with equal ones finds again.
-        """
+        """Trains; checkpoints go when the model is written."""
         super().Do(input_dict, output_dict, exec_properties)
         directory = _checkpoints(input_dict, exec_properties)
         if directory and fileio.exists(directory):
@@ -68,10 +62,7 @@ def _checkpoints(input_dict: dict[str, list[types.Artifact]], exec_properties: d
     root = json_utils.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY]).get(constants.CHECKPOINTS)
     if not root:
         return ""
-    uris = {key: [artifact.uri for artifact in artifacts] for key, artifacts in sorted(input_dict.items())}
-    settings = {key: str(value) for key, value in sorted(exec_properties.items())}
-    digest = hashlib.sha256(json.dumps([uris, settings]).encode()).hexdigest()
-    return os.path.join(root, digest[:20])
+    return kept_directory(root, input_dict, exec_properties)
 
 
 class SequenceTrainer(base_component.BaseComponent):
