@@ -32,6 +32,7 @@ from tfx_pipeline.components.index_builder import catalogue_ids
 from tfx_pipeline.components.index_evaluator import BLESSED
 from tfx_pipeline.components.model_files import saved_model_dir, trained_dir
 from tfx_pipeline.model_card import model_card, write_card
+from tfx_pipeline.storage import local_input
 from tfx_pipeline.warmup import warmup_requests
 
 # Written by TensorFlow into every SavedModel; its random id tells two saves apart.
@@ -197,7 +198,8 @@ def _write_servable(
             figures = json.loads(_read(os.path.join(blessings[0].uri, constants.INDEX_REPORT_FILE)))
     evaluation = input_dict.get(constants.EVALUATION)
     metrics = EvaluationResults.load(artifact_utils.get_single_uri(evaluation)).metrics if evaluation else {}
-    write_card(model_card(trained=trained_dir(models), metrics=metrics, index=figures, version=version), extra)
+    with local_input(trained_dir(models)) as trained:
+        write_card(model_card(trained=trained, metrics=metrics, index=figures, version=version), extra)
     with tf.io.TFRecordWriter(str(extra / constants.WARMUP_FILE)) as writer:
         for request in warmup_requests(str(folder), item_ids[:_WARMUP_ITEMS]):
             writer.write(request)

@@ -28,6 +28,7 @@ from tfx_pipeline.components.index_evaluator import BLESSED, REASONS
 from tfx_pipeline.components.model_files import saved_model_dir, trained_dir
 from tfx_pipeline.examples import decode_holdout, decode_training
 from tfx_pipeline.reading import split_batches
+from tfx_pipeline.storage import local_input
 
 # Users shown, items of each history and of each list.
 _EXAMPLES, _HISTORY, _LIST = 6, 5, 5
@@ -58,7 +59,8 @@ class ReportGenExecutor(base_executor.BaseExecutor):
     ) -> None:
         """Writes `report.html`."""
         models = input_dict[standard_component_specs.MODEL_KEY]
-        stored = TrainedModel.load(trained_dir(models))
+        with local_input(trained_dir(models)) as trained:
+            stored = TrainedModel.load(trained)
         examples = input_dict[standard_component_specs.EXAMPLES_KEY]
         train = decode_training(split_batches(examples, names.TRAIN, constants.REPORT_GEN))
         test = decode_holdout(split_batches(examples, names.TEST, constants.REPORT_GEN))

@@ -25,6 +25,7 @@ from tfx_pipeline.artifacts import SemanticIds as SemanticIdsArtifact
 from tfx_pipeline.components.kept import kept_directory
 from tfx_pipeline.examples import decode_holdout, decode_training
 from tfx_pipeline.reading import split_batches
+from tfx_pipeline.storage import local_input
 
 _LOG = logging.getLogger("h2rec_tf.training.tuner")
 _FILE = "best_hyperparameters.txt"
@@ -71,13 +72,15 @@ class SequenceTunerExecutor(base_executor.BaseExecutor):
         settings = json.loads(exec_properties[constants.CONFIG])
         config = Config.from_dict(settings)
         examples = input_dict[standard_component_specs.EXAMPLES_KEY]
-        semantic_ids = SemanticIds.load(artifact_utils.get_single_uri(input_dict[constants.SEMANTIC_IDS]))
         results = artifact_utils.get_single_uri(output_dict[standard_component_specs.TUNER_RESULTS_KEY])
         kept = kept_directory(exec_properties[constants.CHECKPOINTS], input_dict, exec_properties)
-        # The study is a database in a file, which needs a local disk.
-        with tempfile.TemporaryDirectory() as temporary:
-            local = "://" in kept
-            study = pathlib.Path(temporary if local else kept)
+        # The study is a database in a file, which needs a local disk; on an object store a search starts anew.
+        with (
+            tempfile.TemporaryDirectory() as temporary,
+            local_input(artifact_utils.get_single_uri(input_dict[constants.SEMANTIC_IDS])) as directory,
+        ):
+            semantic_ids = SemanticIds.load(directory)
+            study = pathlib.Path(temporary if "://" in kept else kept)
             study.mkdir(parents=True, exist_ok=True)
             found = tune(
                 config,

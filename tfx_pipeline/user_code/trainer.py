@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -22,6 +23,7 @@ from h2rec_tf.training.loop import TrainingResult
 from tfx_pipeline import constants
 from tfx_pipeline.examples import decode_holdout, decode_training
 from tfx_pipeline.reading import file_batches
+from tfx_pipeline.storage import local_input, local_output
 from tfx_pipeline.user_code.signatures import EvaluationSignatures
 
 
@@ -41,7 +43,16 @@ def run_fn(fn_args: FnArgs) -> None:
     """
     config = Config.from_dict(fn_args.custom_config[constants.CONFIG])
     config = config.replace(**(fn_args.hyperparameters or {}))
-    semantic_ids = SemanticIds.load(fn_args.custom_config[constants.SEMANTIC_IDS])
+    with contextlib.ExitStack() as stack:
+        # Rows of the text vectors are read from the file until the model is written.
+        semantic_ids = SemanticIds.load(stack.enter_context(local_input(fn_args.custom_config[constants.SEMANTIC_IDS])))
+        base = None
+        if fn_args.base_model:
+            base = stack.enter_context(local_input(trained_model_dir(fn_args.base_model)))
+        _train(fn_args, config, semantic_ids, base)
+
+
+def _train(fn_args: FnArgs, config: Config, semantic_ids: SemanticIds, base: str | None) -> None:
     transform_output = tft.TFTransformOutput(fn_args.transform_output)
     read = fn_args.data_accessor.record_batch_factory
     workspace = fn_args.custom_config[constants.CHECKPOINTS]
@@ -51,7 +62,7 @@ def run_fn(fn_args: FnArgs) -> None:
         decode_training(file_batches(read, fn_args.train_files)),
         decode_holdout(file_batches(read, fn_args.eval_files)),
         directory=workspace,
-        base=trained_model_dir(fn_args.base_model) if fn_args.base_model else None,
+        base=base,
         progress=sys.stderr.isatty(),
     )
     popularity = read_popularity(transform_output, semantic_ids.item_ids)
@@ -66,7 +77,8 @@ def run_fn(fn_args: FnArgs) -> None:
     )
     evaluation = EvaluationSignatures(model, transform_output, constants.metric_ks(config.evaluation.ks))
     export_model(model, fn_args.serving_model_dir, signatures=evaluation.signatures())
-    TrainedModel(result.model, config, semantic_ids, popularity).save(trained_model_dir(fn_args.serving_model_dir))
+    with local_output(trained_model_dir(fn_args.serving_model_dir)) as trained:
+        TrainedModel(result.model, config, semantic_ids, popularity).save(trained)
     _write_logs(result, workspace, fn_args.model_run_dir)
 
 
