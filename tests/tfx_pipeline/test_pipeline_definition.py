@@ -12,7 +12,7 @@ from h2rec_tf.config import Config
 from tfx_pipeline.pipeline import create_pipeline
 
 
-def definition(config: Config | None = None, **changes: str) -> Pipeline:
+def definition(config: Config | None = None, **changes: Any) -> Pipeline:
     """A pipeline over files that need not exist."""
     arguments: dict[str, Any] = {"interactions": "/data/events.csv", "items": "/data/items.jsonl", "embeddings": ""}
     return create_pipeline(
@@ -95,3 +95,23 @@ def test_changed_file_content_touches_its_generator() -> None:
     before = properties(definition(interactions_fingerprint="a", items_fingerprint="b"))
     after = properties(definition(interactions_fingerprint="c", items_fingerprint="b"))
     assert {node for node in before if before[node] != after[node]} == {"InteractionExampleGen"}
+
+
+def test_a_tuner_stands_before_the_trainer_where_it_is_asked_for() -> None:
+    tuned = {node.id: node for node in definition(Config().replace(**{"tuner.enabled": True})).components}
+    assert {node.id for node in tuned["Tuner"].upstream_nodes} == {"Transform", "SemanticIdGen"}
+    assert tuned["Tuner"] in tuned["Trainer"].upstream_nodes
+
+
+def test_the_pusher_waits_for_the_infra_validator_where_there_is_one() -> None:
+    nodes = {node.id: node for node in definition(infra_validation=True).components}
+    assert nodes["InfraValidator"] in nodes["Pusher"].upstream_nodes
+
+
+def test_stock_resolvers_and_no_warm_start_need_no_strategy_of_ours() -> None:
+    nodes = {node.id: node for node in definition(stock_resolvers=True).components}
+    assert "WarmStartResolver" not in nodes
+    assert nodes["BaselineResolver"] in nodes["Trainer"].upstream_nodes
+    cold = {node.id: node for node in definition(Config().replace(**{"training.warm_start": False})).components}
+    assert "WarmStartResolver" not in cold
+    assert {node.id for node in cold["Trainer"].upstream_nodes} == {"Transform", "SemanticIdGen"}

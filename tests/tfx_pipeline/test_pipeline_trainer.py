@@ -1,4 +1,4 @@
-"""The Trainer: all forms of the model, a start from the last one, and a training that outlives SIGKILL."""
+"""Trainer and Tuner: all forms of the model, a start from the last one, and a training that outlives SIGKILL."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ import tensorflow as tf
 from pipeline_support import ITEM_IDS, Transformed
 from support import item_parts, run_python, tiny_config
 from tfx.types import standard_artifacts
-from trainer_support import EPOCHS, save_semantic_ids, train, write_examples
+from trainer_support import EPOCHS, SMALL, at, save_semantic_ids, train, write_examples
 
 from h2rec_tf.data.sequences import Catalogue
+from h2rec_tf.errors import InputError
 from h2rec_tf.models.store import TrainedModel
 from h2rec_tf.semantic_ids import build_semantic_ids
 from tfx_pipeline import constants
+from tfx_pipeline.artifacts import SemanticIds as SemanticIdsArtifact
 from tfx_pipeline.components.trainer import _checkpoints
+from tfx_pipeline.components.tuner import SequenceTunerExecutor, search_space
 
 _KILLED_AFTER_AN_EPOCH = """
 import logging, os, pathlib, signal, sys
@@ -126,10 +129,57 @@ def test_another_setting_or_input_has_its_own_checkpoints() -> None:
 
 def test_starts_from_the_base_model_and_says_so(folder: pathlib.Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "h2rec_tf.training")
-    warm = train(folder, "warm", examples="later", base=folder / "straight" / "model", **{"training.epochs": 1})
+    base = folder / "straight" / "model"
+    warm = train(folder, "warm", examples="later", base=base, hyperparameters={"training.epochs": 1})
     assert f"warm start: {len(ITEM_IDS)} of {len(ITEM_IDS)} items were in the earlier model's catalogue" in caplog.text
+    # The Tuner's values go before the configuration's.
+    assert len(epochs(warm)) == 1 < EPOCHS
     # Other users of the same kind: a fresh start would begin about where the first training did.
     assert epochs(warm)[0]["loss"] < 0.95 * epochs(folder / "straight")[0]["loss"]
+
+
+def test_the_tuner_finds_values_that_the_trainer_takes(folder: pathlib.Path) -> None:
+    config = tiny_config(
+        **SMALL,
+        **{
+            "training.max_steps": 2,
+            "tuner.trials": 2,
+            "tuner.space": {"training.learning_rate": [0.0001, 0.01], "model.dropout": [0.0, 0.1]},
+        },
+    )
+    examples = standard_artifacts.Examples()
+    examples.split_names = '["train", "validation"]'
+    inputs = {
+        "examples": at(examples, folder / "examples"),
+        "semantic_ids": at(SemanticIdsArtifact(), folder / "semantic_ids"),
+    }
+    outputs = {
+        "best_hyperparameters": at(standard_artifacts.HyperParameters(), folder / "tuned" / "best"),
+        "tuner_results": at(standard_artifacts.TunerResults(), folder / "tuned" / "results"),
+    }
+    for artifacts in outputs.values():
+        pathlib.Path(artifacts[0].uri).mkdir(parents=True)
+    properties = {"config": json.dumps(config.to_dict()), "checkpoints": str(folder / "checkpoints")}
+    SequenceTunerExecutor().Do(inputs, outputs, properties)
+    (best,) = (folder / "tuned" / "best").iterdir()
+    values = json.loads(best.read_text())
+    assert set(values) == set(config.tuner.space)
+    assert all(value in config.tuner.space[key] for key, value in values.items())
+    assert (folder / "tuned" / "results" / "trials.md").is_file()
+    assert not list((folder / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({}, "`tuner.space` is empty"),
+        ({"quantizer.levels": [2, 3]}, "the pipeline tunes model, loss, training alone"),
+        ({"model.layer": [1, 2]}, "did you mean `layers`"),
+    ],
+)
+def test_an_unusable_search_space_is_refused_when_the_pipeline_is_made(space: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        search_space(tiny_config(**{"tuner.space": space}))
 
 
 def _path() -> str:

@@ -58,7 +58,12 @@ def _rows(sequences: Sequences, targets: list[int] | None = None) -> list[bytes]
 
 
 def train(
-    folder: pathlib.Path, run: str, *, examples: str = "examples", base: pathlib.Path | None = None, **changes: Any
+    folder: pathlib.Path,
+    run: str,
+    *,
+    examples: str = "examples",
+    base: pathlib.Path | None = None,
+    hyperparameters: dict[str, Any] | None = None,
 ) -> pathlib.Path:
     """Runs the executor with artifacts under `folder`; outputs go to `folder/run`, as a new execution has new ones.
 
@@ -73,13 +78,17 @@ def train(
     }
     if base is not None:
         inputs["base_model"] = at(standard_artifacts.Model(), base)
+    if hyperparameters is not None:
+        (folder / run / "hyperparameters").mkdir(parents=True)
+        (folder / run / "hyperparameters" / "best_hyperparameters.txt").write_text(json.dumps(hyperparameters))
+        inputs["hyperparameters"] = at(standard_artifacts.HyperParameters(), folder / run / "hyperparameters")
     outputs = {
         "model": at(standard_artifacts.Model(), folder / run / "model"),
         "model_run": at(standard_artifacts.ModelRun(), folder / run / "model_run"),
     }
     for artifacts in outputs.values():
         pathlib.Path(artifacts[0].uri).mkdir(parents=True)
-    config = tiny_config(**{**SMALL, **changes}).to_dict()
+    config = tiny_config(**SMALL).to_dict()
     sections = {key: config[key] for key in ("model", "loss", "training", "evaluation", "serving")}
     properties = {
         "run_fn": RUN_FN,
