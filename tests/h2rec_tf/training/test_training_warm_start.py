@@ -39,7 +39,8 @@ def earlier() -> TrainedModel:
     semantic_ids = build_semantic_ids(DATA.catalogue, quantizer=config.quantizer)
     model = built(config, semantic_ids)
     generator = np.random.default_rng(0)
-    model.set_weights([value + generator.normal(0.0, 0.1, value.shape) for value in model.get_weights()])
+    for variable in model.trainable_variables:
+        variable.assign_add(generator.normal(0.0, 0.1, variable.shape))
     return TrainedModel(model, config, semantic_ids, DATA.popularity)
 
 
