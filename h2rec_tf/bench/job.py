@@ -51,7 +51,7 @@ class Job:
             return cls(**json.load(file))
 
 
-def run(job: Job, *, progress: bool = False) -> dict[str, Any]:
+def run_job(job: Job, *, progress: bool = False) -> dict[str, Any]:
     """Trains or fits, evaluates on the test split once under all protocols, and saves the ranks.
 
     Returns:
@@ -174,7 +174,7 @@ def main() -> None:
 
     environment.quiet()
     try:
-        run(Job.load(sys.argv[1]), progress=True)
+        run_job(Job.load(sys.argv[1]), progress=True)
     except H2RecError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(error.exit_code)

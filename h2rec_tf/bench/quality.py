@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from h2rec_tf.bench.configurations import NamedConfiguration
-from h2rec_tf.bench.job import Job
+from h2rec_tf.bench.job import Job, run_job
 from h2rec_tf.bench.prepared import PreparedData
 from h2rec_tf.bench.records import Record, append_record, read_records, run_key
 from h2rec_tf.data.sequences import Dataset
@@ -28,6 +28,7 @@ def run_quality(
     seeds: Sequence[int],
     output: str,
     dataset_name: str,
+    own_process: bool = True,
     say: Callable[[str], None] = print,
 ) -> list[Record]:
     """Runs what is not in the results file yet and appends to it.
@@ -41,6 +42,7 @@ def run_quality(
         seeds: at least one, distinct.
         output: folder of `results.jsonl`, `ranks/` and `cache/`.
         dataset_name: for headings.
+        own_process: gives each run a process, so that its peak memory is its own; False runs in this one.
         say: takes a line of progress.
 
     Returns:
@@ -75,7 +77,7 @@ def run_quality(
         else:
             say(label)
             try:
-                record = {"model": one.name, "dataset": dataset_name, **_run(one, seed, prepared, output)}
+                record = {"model": one.name, "dataset": dataset_name, **_run(one, seed, prepared, output, own_process)}
             except H2RecError as error:
                 failures.append(f"{label}: {error}")
                 say(f"failed: {error}")
@@ -89,7 +91,7 @@ def run_quality(
     return records
 
 
-def _run(one: NamedConfiguration, seed: int, prepared: PreparedData, output: str) -> Record:
+def _run(one: NamedConfiguration, seed: int, prepared: PreparedData, output: str, own_process: bool) -> Record:
     config = one.config.replace(**{"training.seed": seed})
     folder = pathlib.Path(output)
     stem = f"{re.sub(r'[^A-Za-z0-9.-]+', '_', one.name)}-{one.hash[:8]}-{prepared.hash[:8]}-{seed}"
@@ -102,11 +104,14 @@ def _run(one: NamedConfiguration, seed: int, prepared: PreparedData, output: str
         record_path=str(work_dir / "record.json"),
         ranks_path=str(folder / "ranks" / f"{stem}.npz"),
     )
-    job_path = work_dir / "job.json"
-    job.save(str(job_path))
-    process = subprocess.run([sys.executable, "-m", "h2rec_tf.bench.job", str(job_path)], stdout=sys.stderr)
-    if process.returncode:
-        raise H2RecError(f"its process ended with exit code {process.returncode}; see the lines above")
+    if own_process:
+        job_path = str(work_dir / "job.json")
+        job.save(job_path)
+        process = subprocess.run([sys.executable, "-m", "h2rec_tf.bench.job", job_path], stdout=sys.stderr)
+        if process.returncode:
+            raise H2RecError(f"its process ended with exit code {process.returncode}; see the lines above")
+    else:
+        run_job(job)
     record = json.loads(pathlib.Path(job.record_path).read_text(encoding="utf-8"))
     shutil.rmtree(work_dir)
     return {

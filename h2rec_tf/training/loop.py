@@ -194,7 +194,7 @@ def train(
 
     def ndcg(holdout: Holdout) -> float:
         recommender = VectorRecommender(model, max_length=max_length)
-        return evaluate(recommender, holdout, popularity=popularity, ks=(10,), recommendation_k=1).metric("ndcg@10")
+        return evaluate(recommender, holdout, popularity=popularity, ks=(10,), recommendation_k=0).metric("ndcg@10")
 
     if model.seen is not None:
         variable, part = model.seen.weight, _sample(validation, _CALIBRATION_USERS, seed)

@@ -15,6 +15,8 @@ from h2rec_tf.tuning.space import SearchSpace
 BEST_FILE = "best.yaml"
 TRIALS_TABLE = "trials.md"
 TRIALS_FILE = "trials.csv"
+# Attribute of a trial: seconds, epochs and best epoch so far.
+PROGRESS = "progress"
 
 
 def write_report(output: str, config: Config, space: SearchSpace, trials: list[Any]) -> None:
@@ -34,9 +36,9 @@ def write_report(output: str, config: Config, space: SearchSpace, trials: list[A
             str(number),
             "-" if trial.value is None else f"{trial.value:.5f}",
             trial.state.name.lower(),
-            str(trial.user_attrs.get("epochs", "-")),
-            str(trial.user_attrs.get("best_epoch", "-")),
-            f"{trial.user_attrs['seconds']:.1f}",
+            str(trial.user_attrs[PROGRESS].get("epochs", "-")),
+            str(trial.user_attrs[PROGRESS].get("best_epoch", "-")),
+            f"{trial.user_attrs[PROGRESS]['seconds']:.1f}",
             *(shown(trial.params.get(key, "-")) for key in keys),
         ]
         for number, trial in enumerate(trials, 1)

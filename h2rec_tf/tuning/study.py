@@ -20,14 +20,14 @@ from h2rec_tf.errors import H2RecError, InputError, MissingDependencyError
 from h2rec_tf.evaluation import evaluate
 from h2rec_tf.models.floors import make_floor
 from h2rec_tf.training.configured import train_configured
-from h2rec_tf.tuning.report import shown, write_report
+from h2rec_tf.tuning.report import PROGRESS, shown, write_report
 from h2rec_tf.tuning.space import SearchSpace
 
 STUDY_FILE = "study.db"
 _KILLED = "killed"
-# Trials before the model-based search and before pruning, and epochs before a trial may be pruned.
+# Trials before the model-based search and before pruning, and the first epoch that a trial may be pruned at.
 _STARTUP_TRIALS = 5
-_WARMUP_EPOCHS = 3
+_FIRST_PRUNED_EPOCH = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,18 +134,16 @@ class _Search:
     def run(self, optuna: Any, study: Any, trial: Any) -> None:
         """Runs one trial to its end and tells the study."""
         states = optuna.trial.TrialState
-        began, before, best = time.perf_counter(), _spent(study), -1.0
+        began, before, best, best_epoch = time.perf_counter(), _spent(study), -1.0, 0
         values = {dimension.key: dimension.suggest(trial) for dimension in self.space.dimensions}
 
         def on_epoch(epoch: int, figures: dict[str, float]) -> None:
-            nonlocal best
+            nonlocal best, best_epoch
             seconds = time.perf_counter() - began
             if figures["ndcg@10"] > best:
-                best = figures["ndcg@10"]
-                trial.set_user_attr("best_epoch", epoch)
+                best, best_epoch = figures["ndcg@10"], epoch
             # Kept at each epoch: a kill must not give its time back.
-            trial.set_user_attr("seconds", seconds)
-            trial.set_user_attr("epochs", epoch)
+            trial.set_user_attr(PROGRESS, {"seconds": seconds, "epochs": epoch, "best_epoch": best_epoch})
             trial.report(figures["ndcg@10"], epoch)
             if trial.should_prune():
                 raise _Pruned
@@ -158,11 +156,12 @@ class _Search:
         except _Pruned:
             state = states.PRUNED
         except _OutOfTime:
-            trial.set_user_attr("out_of_time", True)
+            pass
         except H2RecError as error:
             state = states.FAIL
             trial.set_user_attr("error", " ".join(str(error).split()))
-        trial.set_user_attr("seconds", time.perf_counter() - began)
+        progress = study.trials[trial.number].user_attrs.get(PROGRESS, {})
+        trial.set_user_attr(PROGRESS, progress | {"seconds": time.perf_counter() - began})
         # A pruned trial's value is its last report.
         study.tell(trial, best if state == states.COMPLETE else None, state=state)
 
@@ -216,7 +215,7 @@ def _open(optuna: Any, output: str, key: str) -> Any:
         study_name="h2rec",
         storage=f"sqlite:///{(folder / STUDY_FILE).resolve()}",
         direction="maximize",
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS, n_warmup_steps=_WARMUP_EPOCHS),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP_TRIALS, n_warmup_steps=_FIRST_PRUNED_EPOCH),
         load_if_exists=True,
     )
     if study.user_attrs.setdefault("key", key) != key:
@@ -250,11 +249,11 @@ def _finished(study: Any) -> list[Any]:
 
 
 def _spent(study: Any) -> float:
-    return sum(trial.user_attrs.get("seconds", 0.0) for trial in study.trials)
+    return sum(trial.user_attrs.get(PROGRESS, {}).get("seconds", 0.0) for trial in study.trials)
 
 
 def _line(trial: Any, number: int, trials: int) -> str:
     value = "failed" if trial.value is None else f"ndcg@10 {trial.value:.4f}"
     values = ", ".join(f"{key} {shown(value)}" for key, value in trial.params.items())
-    state, seconds = trial.state.name.lower(), trial.user_attrs["seconds"]
+    state, seconds = trial.state.name.lower(), trial.user_attrs[PROGRESS]["seconds"]
     return f"trial {number} of {trials}: {state}, {value}, {seconds:.0f} s; {values}"

@@ -155,3 +155,17 @@ def test_users_who_never_come_back_get_a_negative_seen_weight() -> None:
     validation = Holdout(train_split, np.asarray([row[-1] for row in rows], np.int32))
     result = _train(train_split=train_split, validation=validation, epochs=3)
     assert float(result.model.seen.weight) < 0
+
+
+def test_on_epoch_sees_each_epoch_and_may_end_the_training() -> None:
+    seen: list[tuple[int, float]] = []
+
+    def on_epoch(number: int, figures: dict[str, float]) -> None:
+        seen.append((number, figures["ndcg@10"]))
+        if number == 2:
+            raise StopIteration
+
+    with pytest.raises(StopIteration):
+        _train(on_epoch=on_epoch)
+    assert [number for number, _ in seen] == [1, 2]
+    assert [value for _, value in seen] == [figures["ndcg@10"] for figures in _train(epochs=2).history]
