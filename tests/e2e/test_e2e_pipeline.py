@@ -110,7 +110,7 @@ def test_second_run_reuses_everything_but_the_comparison(runs: Runs, first: Resu
     assert second.exception is None, second.exception
     # The baseline is new, as there was none at first; the resolver and the pusher always run.
     timed = [line.split()[1] for line in second.stderr.splitlines() if line.startswith("[") and line.endswith(" s")]
-    assert timed == ["BaselineResolver", "WarmStartResolver", "Evaluator", "ReportGen", "Pusher"]
+    assert set(timed) == {"BaselineResolver", "WarmStartResolver", "Evaluator", "ReportGen", "Pusher"}
     assert second.stderr.count("cached") == NODES - 5
     assert _without_report(second.stdout) == _without_report(first.stdout)
     assert runs.versions == before
