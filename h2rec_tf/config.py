@@ -170,7 +170,30 @@ class TrainingConfig:
     validation_users: int = number(0, low=0)
     strategy: str = choice("default", "mirrored", "multi_worker")
     precision: str = choice("float32", "mixed_float16", "mixed_bfloat16")
+    # The pipeline's Trainer begins with the weights of the last blessed model that was trained on other data.
+    warm_start: bool = True
     seed: int = number(0, low=0)
+
+
+def _tuner_space() -> dict[str, Any]:
+    return {
+        "training.learning_rate": {"low": 5e-4, "high": 4e-3, "log": True},
+        "model.dropout": {"low": 0.1, "high": 0.6},
+        "loss.item_alignment": [0.0, 0.1, 0.3],
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class TunerConfig:
+    """The pipeline's Tuner, which searches hyperparameters for the highest NDCG@10 on validation."""
+
+    enabled: bool = False
+    trials: int = number(10, low=1)
+    # Time in trials at most; 0 sets no limit.
+    minutes: float = number(0.0, low=0.0)
+    # Dotted keys of `model`, `loss` and `training` with a list of values or {low: ..., high: ..., log: true}. A file
+    # that names keys replaces the whole mapping.
+    space: dict[str, Any] = dataclasses.field(default_factory=_tuner_space)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,6 +207,15 @@ class EvaluationConfig:
     # 0 ranks the whole catalogue; above 0 the target is ranked among that many uniform unseen items.
     sampled_negatives: int = number(0, low=0)
     seed: int = number(0, low=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class SliceGateConfig:
+    """Thresholds of one slice."""
+
+    min_ndcg_at_10: float = number(0.0, low=0.0, high=1.0)
+    # Relative loss against the last blessed model that is still accepted; -1 takes `gate.max_relative_drop`.
+    max_relative_drop: float = number(-1.0, low=-1.0, high=1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,9 +258,15 @@ class FloorConfig:
 class GateConfig:
     """When the pipeline's Evaluator blesses a model."""
 
+    # Over the whole test split.
     min_ndcg_at_10: float = number(0.0, low=0.0, high=1.0)
-    # Relative loss against the last blessed model that is still accepted, per slice.
+    # Relative loss against the last blessed model that is still accepted: overall, for head and for tail.
     max_relative_drop: float = number(0.05, low=0.0, high=1.0)
+    # Slice name -> `min_ndcg_at_10`, `max_relative_drop`: thresholds of more slices, or others for those three. Names:
+    # overall, head, tail, cold, "popularity 1-9" and so on, "history 1-4" and so on.
+    slices: dict[str, SliceGateConfig] = dataclasses.field(default_factory=dict)
+    # Local runs load the model in TensorFlow Serving's image before it is pushed. auto: where a Docker daemon answers.
+    infra_validation: str = choice("auto", "on", "off")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -278,6 +316,7 @@ class Config:
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
     training: TrainingConfig = TrainingConfig()
+    tuner: TunerConfig = TunerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     floor: FloorConfig = FloorConfig()
     gate: GateConfig = GateConfig()

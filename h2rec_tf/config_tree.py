@@ -25,12 +25,14 @@ def number(default: float, *, low: float | None = None, high: float | None = Non
 
 
 def to_dict(tree: Any) -> dict[str, Any]:
-    """Nested dataclasses as plain dicts; tuples become lists."""
+    """Nested dataclasses, also as values of mappings, as plain dicts; tuples become lists."""
     result: dict[str, Any] = {}
     for field in dataclasses.fields(tree):
         value = getattr(tree, field.name)
         if dataclasses.is_dataclass(value):
             value = to_dict(value)
+        elif isinstance(value, dict):
+            value = {key: to_dict(entry) if dataclasses.is_dataclass(entry) else entry for key, entry in value.items()}
         result[field.name] = list(value) if isinstance(value, tuple) else value
     return result
 
@@ -53,6 +55,15 @@ def from_dict(cls: type[Tree], values: Any, where: str = "") -> Tree:
         hint = hints[key]
         if dataclasses.is_dataclass(hint):
             arguments[key] = from_dict(hint, value, name)  # type: ignore[arg-type]
+        elif typing.get_origin(hint) is dict:
+            if not isinstance(value, dict):
+                raise InputError(f"config: `{name}` must be a mapping of names to settings, got {value!r}")
+            entry = typing.get_args(hint)[1]
+            if entry is Any:
+                # Checked by what reads it.
+                arguments[key] = {str(word): inner for word, inner in value.items()}
+                continue
+            arguments[key] = {str(word): from_dict(entry, inner, f"{name}.{word}") for word, inner in value.items()}
         else:
             arguments[key] = _checked(value, hint, fields[key].metadata, name)
     return cls(**arguments)

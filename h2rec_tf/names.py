@@ -10,6 +10,7 @@ HISTORY_INDEX = "history_index"
 TARGET_INDEX = "target_index"
 # Features derived from the target for slicing metrics.
 POPULARITY_SLICE = "popularity_slice"
+POPULARITY_GROUP = "popularity_group"
 HISTORY_SLICE = "history_slice"
 
 # Features of an item example.

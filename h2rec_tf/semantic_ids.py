@@ -113,9 +113,8 @@ class SemanticIds:
         """
         path = pathlib.Path(directory)
         report = load_report(directory)
-        ids = (path / ITEM_IDS_FILE).read_bytes().decode("utf-8").split("\n")[:-1]
         return cls(
-            item_ids=np.asarray(ids, dtype=object),
+            item_ids=read_item_ids(directory),
             titles=_strings(path / TITLES_FILE),
             codes=np.load(path / CODES_FILE),
             codebooks=np.load(path / CODEBOOKS_FILE),
@@ -190,6 +189,18 @@ def load_report(directory: str) -> CodebookReport:
 
 def _strings(path: pathlib.Path) -> np.ndarray:
     return np.asarray(json.loads(path.read_text(encoding="utf-8")), dtype=object)
+
+
+def read_item_ids(directory: str) -> np.ndarray:
+    """`[N]` item ids in a directory that `SemanticIds.save` wrote, without reading the rest.
+
+    Raises:
+        InputError: the directory holds no semantic IDs.
+    """
+    path = pathlib.Path(directory) / ITEM_IDS_FILE
+    if not path.is_file():
+        raise InputError(f"{directory}: no semantic IDs here; build them with `h2rec semantic-ids build`")
+    return np.asarray(path.read_bytes().decode("utf-8").split("\n")[:-1], dtype=object)
 
 
 def check_item_ids(item_ids: np.ndarray) -> None:

@@ -41,6 +41,9 @@ def _section(name: str, tree: Any) -> str:
         if dataclasses.is_dataclass(value):
             nested.append(_section(f"{name}.{field.name}", value))
             continue
+        if isinstance(value, dict) and "Any" not in str(field.type):
+            entry = getattr(config, str(field.type).removeprefix("dict[str, ").removesuffix("]"))
+            nested.append(_section(f"{name}.{field.name}.NAME", entry()))
         shown = list(value) if isinstance(value, tuple) else value
         shown = '""' if shown == "" else shown
         rows.append(f"| `{field.name}` | `{shown}` | {_accepted(field)} | {comments.get(field.name, '')} |\n")
@@ -55,6 +58,8 @@ def _accepted(field: dataclasses.Field[Any]) -> str:
     if choices:
         return ", ".join(f"`{choice}`" for choice in choices)
     low, high = field.metadata.get("low"), field.metadata.get("high")
+    if str(field.type).startswith("dict["):
+        return "mapping"
     if low is None:
         return str(field.type).removeprefix("tuple[").removesuffix(", ...]")
     return f"{field.type}, at least {low}" if high is None else f"{field.type}, {low} to {high}"

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tfx_pipeline.artifacts import SemanticIds
+    from tfx_pipeline.artifacts import IndexBlessing, ItemIndex, RunReport, SemanticIds
 
-__all__ = ["SemanticIds"]
+__all__ = ["IndexBlessing", "ItemIndex", "RunReport", "SemanticIds"]
 
 
 def __getattr__(name: str) -> Any:

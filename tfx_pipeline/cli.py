@@ -33,6 +33,7 @@ def run(files: DataFiles, config: Config, root: str) -> None:
 
     summary = run_local(files=files, config=config, root=root)
     click.echo(summary.table())
+    click.echo(f"report in {summary.report}")
     if not summary.blessed:
         raise NotBlessedError(f"the model was not blessed and not pushed: {'; '.join(summary.reasons)}")
     click.echo(f"model pushed to {summary.pushed}")

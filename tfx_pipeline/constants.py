@@ -3,10 +3,16 @@
 SCHEMA_GEN = "SchemaGen"
 EXAMPLE_VALIDATOR = "ExampleValidator"
 TRANSFORM = "Transform"
+TUNER = "Tuner"
 TRAINER = "Trainer"
 EVALUATOR = "Evaluator"
+INDEX_BUILDER = "IndexBuilder"
+INDEX_EVALUATOR = "IndexEvaluator"
+INFRA_VALIDATOR = "InfraValidator"
+REPORT_GEN = "ReportGen"
 PUSHER = "Pusher"
 BASELINE_RESOLVER = "BaselineResolver"
+WARM_START_RESOLVER = "WarmStartResolver"
 
 # The one split of item examples.
 ITEMS_SPLIT = "items"
@@ -17,6 +23,28 @@ POPULARITY_VOCABULARY = "popularity"
 SEMANTIC_IDS = "semantic_ids"
 ITEMS = "items"
 CONFIG = "config"
+INDEX = "index"
+INDEX_BLESSING = "index_blessing"
+EVALUATION = "evaluation"
+REPORT = "report"
+# Parameter of Trainer and Tuner, and a directory in the pipeline's root: where what was interrupted is kept.
+CHECKPOINTS = "checkpoints"
+
+# In a model artifact beside the SavedModel: `h2rec_tf.models.store.TrainedModel`, for a warm start and for reports.
+TRAINED_MODEL_DIR = "trained"
+# In a model_run artifact.
+TENSORBOARD_DIR = "tensorboard"
+HISTORY_FILE = "history.json"
+# In an index blessing and in a report artifact.
+INDEX_REPORT_FILE = "report.json"
+REPORT_FILE = "report.html"
+
+# What a pushed version has beside the SavedModel. TensorFlow Serving leaves `assets.extra` alone but for the requests.
+EXTRA_DIR = "assets.extra"
+WARMUP_FILE = "tf_serving_warmup_requests"
+CARD_FILE = "model_card"
+ITEMS_FILE = "items.jsonl"
+INDEX_DIR = "index"
 
 
 def metric_ks(ks: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 from ml_metadata.proto import metadata_store_pb2
 
 # The modules themselves: `tfx.v1` also imports every cloud extension, which takes as long as all the rest.
-from tfx.components import Evaluator, StatisticsGen
+from tfx.components import Evaluator, InfraValidator, StatisticsGen
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
 from tfx.orchestration.pipeline import Pipeline
-from tfx.proto import pusher_pb2
+from tfx.proto import infra_validator_pb2, pusher_pb2
 from tfx.types import standard_artifacts
 from tfx.types.channel import Channel
 
@@ -18,16 +20,23 @@ from h2rec_tf.config import Config
 from tfx_pipeline import constants
 from tfx_pipeline.components.evaluation import eval_config
 from tfx_pipeline.components.example_validator import StrictExampleValidator
+from tfx_pipeline.components.index_builder import IndexBuilder
+from tfx_pipeline.components.index_evaluator import IndexEvaluator
 from tfx_pipeline.components.interaction_example_gen import InteractionExampleGen
 from tfx_pipeline.components.item_example_gen import ItemExampleGen
 from tfx_pipeline.components.pusher import NewestPusher
+from tfx_pipeline.components.report_gen import ReportGen
 from tfx_pipeline.components.schema_gen import SequenceSchemaGen
 from tfx_pipeline.components.semantic_id_gen import SemanticIdGen
 from tfx_pipeline.components.trainer import SequenceTrainer
 from tfx_pipeline.components.transform import SequenceTransform
+from tfx_pipeline.components.tuner import SequenceTuner
+from tfx_pipeline.components.warm_start_strategy import WarmStartStrategy
 
 PREPROCESSING_FN = "tfx_pipeline.user_code.preprocessing.preprocessing_fn"
 RUN_FN = "tfx_pipeline.user_code.trainer.run_fn"
+# The release that reads what this TensorFlow writes.
+TENSORFLOW_SERVING_TAG = "2.16.1"
 
 
 def create_pipeline(
@@ -44,6 +53,8 @@ def create_pipeline(
     interactions_fingerprint: str = "",
     items_fingerprint: str = "",
     enable_cache: bool = True,
+    stock_resolvers: bool = False,
+    infra_validation: bool = False,
 ) -> Pipeline:
     """Wires the pipeline; reads no file and starts nothing.
 
@@ -61,6 +72,10 @@ def create_pipeline(
         interactions_fingerprint: of the file's content; TFX itself looks at size and second of change only.
         items_fingerprint: of the contents of the items file and the embeddings.
         enable_cache: reuses a node's outputs when its inputs and settings are equal.
+        stock_resolvers: uses TFX's own resolver strategies alone, as Kubeflow asks for. A warm start then goes on from
+            the last blessed model even where the data did not change.
+        infra_validation: adds TFX's InfraValidator, which loads the model in the official TensorFlow Serving image; it
+            needs a Docker daemon.
     """
     sections = config.to_dict()
     # The catalogue: titles, texts and given vectors.
@@ -99,6 +114,33 @@ def create_pipeline(
         transform=list(names.SPLITS),
     ).with_id(constants.TRANSFORM)
     transform.add_upstream_node(validator)
+    # Hyperparameters, where a search is asked for.
+    kept = os.path.join(pipeline_root, constants.CHECKPOINTS)
+    tuners = []
+    if config.tuner.enabled:
+        tuner = SequenceTuner(
+            examples=transform.outputs["transformed_examples"],
+            semantic_ids=semantic_id_gen.outputs[constants.SEMANTIC_IDS],
+            config=config,
+            kept=kept,
+        ).with_id(constants.TUNER)
+        tuners.append(tuner)
+    # The last model that was blessed, to compare with.
+    baseline = Resolver(
+        strategy_class=LatestBlessedModelStrategy,
+        model=Channel(type=standard_artifacts.Model),
+        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
+    ).with_id(constants.BASELINE_RESOLVER)
+    resolvers, start = [baseline], baseline
+    # The model that training begins with.
+    if config.training.warm_start and not stock_resolvers:
+        start = Resolver(
+            strategy_class=WarmStartStrategy,
+            model=Channel(type=standard_artifacts.Model),
+            model_blessing=Channel(type=standard_artifacts.ModelBlessing),
+            examples=transform.outputs["transformed_examples"],
+        ).with_id(constants.WARM_START_RESOLVER)
+        resolvers.append(start)
     # The model with its signatures.
     trainer = SequenceTrainer(
         examples=transform.outputs["transformed_examples"],
@@ -108,31 +150,54 @@ def create_pipeline(
         train_splits=[names.TRAIN],
         eval_splits=[names.VALIDATION],
         custom_config={
-            constants.CONFIG: {key: sections[key] for key in ("model", "loss", "training", "evaluation", "serving")}
+            constants.CONFIG: {key: sections[key] for key in ("model", "loss", "training", "evaluation", "serving")},
+            constants.CHECKPOINTS: kept,
         },
+        hyperparameters=tuners[0].outputs["best_hyperparameters"] if tuners else None,
+        base_model=start.outputs["model"] if config.training.warm_start else None,
     ).with_id(constants.TRAINER)
-    # The last model that was blessed, to compare with.
-    baseline = Resolver(
-        strategy_class=LatestBlessedModelStrategy,
-        model=Channel(type=standard_artifacts.Model),
-        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
-    ).with_id(constants.BASELINE_RESOLVER)
     # Metrics by slice on the test split, and the blessing.
     evaluator = Evaluator(
         examples=example_gen.outputs["examples"],
         model=trainer.outputs["model"],
         baseline_model=baseline.outputs["model"],
         example_splits=[names.TEST],
-        eval_config=eval_config(
-            metrics=constants.evaluate_outputs(config.evaluation.ks),
-            min_ndcg_at_10=config.gate.min_ndcg_at_10,
-            max_relative_drop=config.gate.max_relative_drop,
+        eval_config=eval_config(metrics=constants.evaluate_outputs(config.evaluation.ks), gate=config.gate),
+    )
+    # The index over the model's item vectors.
+    index_builder = IndexBuilder(model=trainer.outputs["model"], index=sections["index"])
+    # Recall and time of the index with the validation split's users, and its blessing.
+    index_evaluator = IndexEvaluator(
+        index=index_builder.outputs[constants.INDEX],
+        model=trainer.outputs["model"],
+        examples=transform.outputs["transformed_examples"],
+        settings=sections["index"],
+        seed=config.evaluation.seed,
+    )
+    # One page about the model.
+    report_gen = ReportGen(
+        model=trainer.outputs["model"],
+        model_run=trainer.outputs["model_run"],
+        examples=transform.outputs["transformed_examples"],
+        evaluation=evaluator.outputs["evaluation"],
+        index_blessing=index_evaluator.outputs["blessing"],
+    )
+    # Whether TensorFlow Serving itself loads the model.
+    infra_validator = InfraValidator(
+        model=trainer.outputs["model"],
+        serving_spec=infra_validator_pb2.ServingSpec(
+            tensorflow_serving=infra_validator_pb2.TensorFlowServing(tags=[TENSORFLOW_SERVING_TAG]),
+            local_docker=infra_validator_pb2.LocalDockerConfig(),
         ),
     )
-    # A blessed model becomes the newest version to serve.
+    # What all validators blessed becomes the newest version to serve.
     pusher = NewestPusher(
         model=trainer.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
+        evaluation=evaluator.outputs["evaluation"],
+        index=index_builder.outputs[constants.INDEX],
+        index_blessing=index_evaluator.outputs["blessing"],
+        infra_blessing=infra_validator.outputs["blessing"] if infra_validation else None,
         push_destination=pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=serving_dir)
         ),
@@ -148,9 +213,14 @@ def create_pipeline(
             validator,
             semantic_id_gen,
             transform,
+            *tuners,
+            *resolvers,
             trainer,
-            baseline,
             evaluator,
+            index_builder,
+            index_evaluator,
+            report_gen,
+            *([infra_validator] if infra_validation else []),
             pusher,
         ],
         enable_cache=enable_cache,

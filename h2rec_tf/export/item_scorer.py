@@ -48,6 +48,8 @@ class ItemScorer(tf.Module):
         self._popularity = tf.Variable(popularity.astype(np.float32), trainable=False, name="popularity")
         labels = slices.popularity_labels(popularity, head_fraction).astype(str)
         self._labels = tf.Variable(labels, trainable=False, name="popularity_labels")
+        groups = slices.popularity_group_labels(popularity).astype(str)
+        self._groups = tf.Variable(groups, trainable=False, name="popularity_groups")
 
     def user_vectors(self, items: tf.Tensor) -> tf.Tensor:
         """int32 `[B, T]` item indices, zeros anywhere -> float32 `[B, D]` user vectors of the last known items."""
@@ -92,3 +94,7 @@ class ItemScorer(tf.Module):
     def popularity_slices(self, targets: tf.Tensor) -> tf.Tensor:
         """int32 `[B]` targets -> string `[B]`: head, tail, or "" for no target."""
         return tf.gather(self._labels, targets)
+
+    def popularity_groups(self, targets: tf.Tensor) -> tf.Tensor:
+        """int32 `[B]` targets -> string `[B]`: "1-9", "10-29" ..., cold, or "" for no target."""
+        return tf.gather(self._groups, targets)

@@ -37,6 +37,14 @@ def popularity_labels(popularity: np.ndarray, head_fraction: float = 0.2) -> np.
     return labels
 
 
+def popularity_group_labels(popularity: np.ndarray) -> np.ndarray:
+    """The label of each item for `names.POPULARITY_GROUP`: object `[N + 1]`, as "10-29", or cold; "" at 0."""
+    labels = np.asarray([names.COLD, *group_labels(POPULARITY_GROUPS)], dtype=object)
+    found = labels[np.searchsorted(POPULARITY_GROUPS, popularity, side="right")]
+    found[0] = ""
+    return found
+
+
 def history_labels(lengths: np.ndarray) -> np.ndarray:
     """The label of each history length for the feature `names.HISTORY_SLICE`: object, shape of `lengths`, as "5-9"."""
     labels = np.asarray(group_labels(HISTORY_GROUPS), dtype=object)

@@ -20,6 +20,9 @@ class ExportedRecommender:
         item_ids: `[N]` strings; row r is item index r + 1 of the data the model is asked about.
         max_length: items of history sent.
 
+    Attributes:
+        table: float32 `[N + 1, D]`, the item vectors; row 0 is zero.
+
     Raises:
         InputError: no SavedModel there, or one without the signatures.
     """
@@ -35,7 +38,8 @@ class ExportedRecommender:
                 raise InputError(f"{directory}: the model has no signature `{name}`; export it with this package")
         self._users = signatures[names.USER_EMBEDDING]
         table = signatures[names.ITEM_EMBEDDING](item_ids=tf.constant(self._ids[1:]))[names.EMBEDDING].numpy()
-        self._vectors = ItemVectors(np.concatenate([np.zeros((1, table.shape[1]), np.float32), table]))
+        self.table = np.concatenate([np.zeros((1, table.shape[1]), np.float32), table])
+        self._vectors = ItemVectors(self.table)
 
     def queries(self, histories: np.ndarray) -> np.ndarray:
         """int32 `[B, T]` left-padded histories -> float32 `[B, D]` user vectors."""

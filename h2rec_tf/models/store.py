@@ -67,6 +67,18 @@ class TrainedModel:
             train=None,
             seed=config.training.seed,
         )
-        with np.load(path / WEIGHTS_FILE) as weights:
-            model.set_weights([weights[name] for name in sorted(weights.files)])
+        model.set_weights(read_weights(directory))
         return cls(model, config, semantic_ids, popularity)
+
+
+def read_weights(directory: str) -> list[np.ndarray]:
+    """The weights in a directory that `TrainedModel.save` wrote, in the order of `model.weights`.
+
+    Raises:
+        InputError: the directory holds no trained model.
+    """
+    path = pathlib.Path(directory) / WEIGHTS_FILE
+    if not path.is_file():
+        raise InputError(f"{directory}: no trained model here; train one with `h2rec train --output {directory}`")
+    with np.load(path) as weights:
+        return [weights[name] for name in sorted(weights.files)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import pathlib
 from typing import Any
 
 import tensorflow as tf
@@ -41,15 +40,15 @@ class Checkpoints:
     leaves a record and checkpoints that agree.
 
     Args:
-        directory: where they live; created.
+        directory: where they live, in any file system TensorFlow knows; created.
         fingerprint: what must be equal for a run to be resumed; another one starts afresh.
         last: objects whose variables resuming needs.
         best: objects whose variables are the result.
     """
 
     def __init__(self, directory: str, *, fingerprint: str, last: dict[str, Any], best: dict[str, Any]) -> None:
-        self._directory = pathlib.Path(directory)
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
+        tf.io.gfile.makedirs(directory)
         self._fingerprint = fingerprint
         self._last = tf.train.Checkpoint(**last)
         self._best = tf.train.Checkpoint(**best)
@@ -57,34 +56,39 @@ class Checkpoints:
 
     def restore(self) -> RunState:
         """The record of an earlier session with the same fingerprint, its variables restored; else a new record."""
-        path = self._directory / _STATE_FILE
-        if not path.exists():
+        path = self._path(_STATE_FILE)
+        if not tf.io.gfile.exists(path):
             return RunState()
-        record = json.loads(path.read_text(encoding="utf-8"))
+        with tf.io.gfile.GFile(path) as file:
+            record = json.loads(file.read())
         if record.pop("fingerprint") != self._fingerprint:
             return RunState()
         self._best_path = record.pop("best_checkpoint")
-        self._last.read(str(self._directory / record.pop("last_checkpoint"))).assert_consumed()
+        self._last.read(self._path(record.pop("last_checkpoint"))).assert_consumed()
         return RunState(**record)
 
     def save(self, state: RunState) -> None:
         """Writes the last checkpoint, the best one if this epoch is the best, and the record."""
-        last = pathlib.Path(self._last.write(str(self._directory / f"last-{state.epoch}"))).name
+        last = os.path.basename(self._last.write(self._path(f"last-{state.epoch}")))
         if state.best_epoch == state.epoch:
-            self._best_path = pathlib.Path(self._best.write(str(self._directory / f"best-{state.epoch}"))).name
+            self._best_path = os.path.basename(self._best.write(self._path(f"best-{state.epoch}")))
         record = {
             **dataclasses.asdict(state),
             "fingerprint": self._fingerprint,
             "last_checkpoint": last,
             "best_checkpoint": self._best_path,
         }
-        scratch = self._directory / (_STATE_FILE + ".new")
-        scratch.write_text(json.dumps(record), encoding="utf-8")
-        os.replace(scratch, self._directory / _STATE_FILE)
-        for path in [*self._directory.glob("last-*"), *self._directory.glob("best-*")]:
-            if path.name.split(".")[0] not in (last, self._best_path):
-                path.unlink()
+        scratch = self._path(_STATE_FILE + ".new")
+        with tf.io.gfile.GFile(scratch, "w") as file:
+            file.write(json.dumps(record))
+        tf.io.gfile.rename(scratch, self._path(_STATE_FILE), overwrite=True)
+        for path in [*tf.io.gfile.glob(self._path("last-*")), *tf.io.gfile.glob(self._path("best-*"))]:
+            if os.path.basename(path).split(".")[0] not in (last, self._best_path):
+                tf.io.gfile.remove(path)
 
     def restore_best(self) -> None:
         """Puts the best epoch's variables into the objects."""
-        self._best.read(str(self._directory / self._best_path)).expect_partial()
+        self._best.read(self._path(self._best_path)).expect_partial()
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self._directory, name)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
+import json
 import pathlib
+import re
 import shutil
 
 import click
@@ -21,7 +24,7 @@ quantizer: {levels: 2, codes: 8, iterations: 5}
 model: {hidden_size: 8, layers: 1, max_length: 10}
 training: {epochs: 1, min_epoch_steps: 0, batch_size: 256, validation_users: 100}
 """
-NODES = 11
+NODES = 15
 
 
 class Runs:
@@ -56,6 +59,11 @@ def first(runs: Runs) -> Result:
     return runs.run("")
 
 
+def _without_report(stdout: str) -> list[str]:
+    """Its artifact is a new one in each run."""
+    return [line for line in stdout.splitlines() if not line.startswith("report in ")]
+
+
 def raised(result: Result, kind: type[H2RecError]) -> H2RecError:
     assert isinstance(result.exception, kind), result.exception
     return result.exception
@@ -68,6 +76,17 @@ def test_first_run_trains_measures_and_pushes(runs: Runs, first: Result) -> None
     assert rows["slice"] == ["users", "hr@5", "hr@10", "hr@20", "mrr", "ndcg@5", "ndcg@10", "ndcg@20"]
     assert int(rows["overall"][0]) == 300 == int(rows["head"][0]) + int(rows["tail"][0])
     assert newest_version(str(runs.root / "serving")) in first.stdout
+    (report,) = re.findall(r"report in (.*)", first.stdout)
+    page = pathlib.Path(report).read_text()
+    # Its table holds the Evaluator's figures, and every part has something to show.
+    assert f"<td>overall</td><td>300</td><td>{rows['overall'][6]}</td>" in page
+    assert "Not blessed" not in page
+    for part in ("Learning curves", "Popularity", "Use of codes", "Granularity gate"):
+        assert f'alt="{part}"' in page
+    items = [json.loads(line) for line in (runs.folder / "files" / "items.jsonl").read_text().splitlines()]
+    titles = {html.escape(item["title"]) for item in items}
+    shown = re.findall(r"<li>(?:<strong>)?(.*?)(?:</strong>)?</li>", page)
+    assert len(shown) == 30 and set(shown) <= titles
 
 
 def test_pushed_model_answers_without_the_artifacts(runs: Runs, first: Result, tmp_path: pathlib.Path) -> None:
@@ -93,18 +112,19 @@ def test_second_run_reuses_everything_but_the_comparison(runs: Runs, first: Resu
     assert second.exception is None, second.exception
     # The baseline is new, as there was none at first; the resolver and the pusher always run.
     timed = [line.split()[1] for line in second.stderr.splitlines() if line.startswith("[") and line.endswith(" s")]
-    assert timed == ["BaselineResolver", "Evaluator", "Pusher"]
-    assert second.stderr.count("cached") == NODES - 3
-    assert second.stdout == first.stdout
+    assert set(timed) == {"BaselineResolver", "WarmStartResolver", "Evaluator", "ReportGen", "Pusher"}
+    assert second.stderr.count("cached") == NODES - 5
+    assert _without_report(second.stdout) == _without_report(first.stdout)
     assert runs.versions == before
 
 
-def test_a_model_below_the_gate_is_not_pushed(runs: Runs, first: Result) -> None:
+def test_a_model_below_the_gate_or_with_a_bad_index_is_not_pushed(runs: Runs, first: Result) -> None:
     before = runs.versions
-    result = runs.run("gate: {min_ndcg_at_10: 0.99}")
+    limits = "gate: {min_ndcg_at_10: 0.99, slices: {tail: {min_ndcg_at_10: 0.9}}}\nindex: {max_p99_ms: 0.000001}"
+    result = runs.run(limits)
     error = raised(result, NotBlessedError)
-    assert "overall ndcg@10 is 0.0" in str(error)
-    assert "below 0.9900" in str(error)
+    assert re.search(r"overall ndcg@10 is 0\.0\d+, below 0\.9900; tail ndcg@10 is 0\.\d+, below 0\.9000", str(error))
+    assert re.search(r"index: p99 of a query \S+ ms is above 1e-06", str(error))
     assert error.exit_code == 3
     assert result.stdout.startswith("slice")
     assert runs.versions == before

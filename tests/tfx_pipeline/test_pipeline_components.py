@@ -1,4 +1,4 @@
-"""Schema, validation, metric and push, each without the rest of the pipeline."""
+"""Schema, validation and metric, each without the rest of the pipeline."""
 
 from __future__ import annotations
 
@@ -10,16 +10,12 @@ import tensorflow_model_analysis as tfma
 from pipeline_support import example
 from tensorflow_data_validation.statistics import stats_impl, stats_options
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
-from tensorflow_model_analysis.metrics import metric_specs
 from tfx.types import standard_artifacts
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from h2rec_tf.errors import InputError
-from tfx_pipeline import constants
-from tfx_pipeline.components.evaluation import eval_config
 from tfx_pipeline.components.example_validator import StrictExampleValidatorExecutor
 from tfx_pipeline.components.mean_outputs import MeanOutputs
-from tfx_pipeline.components.pusher import NewestPusherExecutor, newest_version
 from tfx_pipeline.components.schema_gen import user_schema
 
 TRAIN = [{"user_id": ["a"], "history": ["x", "y"]}, {"user_id": ["b"], "history": ["x"]}]
@@ -104,71 +100,3 @@ def tf_value(value: float) -> object:
     import numpy as np
 
     return np.asarray([value], np.float32)
-
-
-def test_gate_is_on_three_slices_and_one_metric() -> None:
-    config = eval_config(metrics=constants.evaluate_outputs((5,)), min_ndcg_at_10=0.02, max_relative_drop=0.1)
-    thresholds = tfma.metrics.metric_thresholds_from_metrics_specs(config.metrics_specs, eval_config=config)
-    assert {(key.name, key.is_diff) for key in thresholds} == {("ndcg_10", False), ("ndcg_10", True)}
-    # A threshold on a key that no computation gives would refuse every model.
-    computed = {key for part in metric_specs.to_computations(list(config.metrics_specs), config) for key in part.keys}
-    assert {key for key in thresholds if not key.is_diff} <= computed
-    changes = next(values for key, values in thresholds.items() if key.is_diff)
-    assert [dict(spec.feature_values) for spec, _ in changes] == [
-        {},
-        {"popularity_slice": "head"},
-        {"popularity_slice": "tail"},
-    ]
-    assert all(threshold.relative.value == pytest.approx(-0.1) for _, threshold in changes)
-    ((spec, minimum),) = next(values for key, values in thresholds.items() if not key.is_diff)
-    assert not spec.feature_values
-    assert minimum.lower_bound.value == pytest.approx(0.02)
-
-
-def pushed(root: pathlib.Path, model: bytes, *, blessed: bool = True) -> standard_artifacts.PushedModel:
-    """Pushes a stand-in for a SavedModel whose fingerprint is `model`."""
-    source = root / f"model-{model.decode()}" / "Format-Serving"
-    source.mkdir(parents=True, exist_ok=True)
-    (source / "saved_model.pb").write_bytes(b"graph")
-    (source / "fingerprint.pb").write_bytes(model)
-    artifacts = {
-        "model": standard_artifacts.Model(),
-        "model_blessing": standard_artifacts.ModelBlessing(),
-        "pushed_model": standard_artifacts.PushedModel(),
-    }
-    artifacts["model"].uri = str(source.parent)
-    artifacts["model_blessing"].uri = str(root / "blessing")
-    artifacts["model_blessing"].set_int_custom_property("blessed", int(blessed))
-    artifacts["pushed_model"].uri = str(root / "pushed")
-    destination = f'{{"filesystem": {{"base_directory": "{root / "serving"}"}}}}'
-    inputs = {name: [artifacts[name]] for name in ("model", "model_blessing")}
-    properties = {"push_destination": destination, "custom_config": "null"}
-    NewestPusherExecutor().Do(inputs, {"pushed_model": [artifacts["pushed_model"]]}, properties)
-    return artifacts["pushed_model"]
-
-
-def test_a_model_is_pushed_once_until_another_one_is_newest(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = iter(range(100, 200))
-    monkeypatch.setattr("tfx.components.pusher.executor.time.time", lambda: next(clock))
-    serving = tmp_path / "serving"
-    for model in (b"first", b"first", b"second", b"second", b"first"):
-        artifact = pushed(tmp_path, model)
-        newest = newest_version(str(serving))
-        assert artifact.get_string_custom_property("pushed_destination") == newest
-        assert (pathlib.Path(newest) / "fingerprint.pb").read_bytes() == model
-    assert len(list(serving.iterdir())) == 3
-
-
-def test_a_model_that_is_not_blessed_stays_out(tmp_path: pathlib.Path) -> None:
-    artifact = pushed(tmp_path, b"first", blessed=False)
-    assert artifact.get_int_custom_property("pushed") == 0
-    assert newest_version(str(tmp_path / "serving")) == ""
-
-
-def test_a_half_written_version_is_not_the_newest(tmp_path: pathlib.Path) -> None:
-    for version in ("7", "12"):
-        (tmp_path / version).mkdir()
-    (tmp_path / "7" / "saved_model.pb").touch()
-    assert newest_version(str(tmp_path)) == str(tmp_path / "7")

@@ -12,7 +12,7 @@ from h2rec_tf.config import Config
 from tfx_pipeline.pipeline import create_pipeline
 
 
-def definition(config: Config | None = None, **changes: str) -> Pipeline:
+def definition(config: Config | None = None, **changes: Any) -> Pipeline:
     """A pipeline over files that need not exist."""
     arguments: dict[str, Any] = {"interactions": "/data/events.csv", "items": "/data/items.jsonl", "embeddings": ""}
     return create_pipeline(
@@ -40,7 +40,11 @@ def test_has_every_node_and_no_other() -> None:
         "Transform",
         "Trainer",
         "BaselineResolver",
+        "WarmStartResolver",
         "Evaluator",
+        "IndexBuilder",
+        "IndexEvaluator",
+        "ReportGen",
         "Pusher",
     }
 
@@ -53,9 +57,13 @@ def test_has_every_node_and_no_other() -> None:
         ("ExampleValidator", {"StatisticsGen", "SchemaGen"}),
         # The validator has no output that Transform reads, yet anomalies must stop the run before it.
         ("Transform", {"InteractionExampleGen", "SchemaGen", "SemanticIdGen", "ExampleValidator"}),
-        ("Trainer", {"Transform", "SemanticIdGen"}),
+        # A warm start depends on what the present examples are: models trained on them are passed over.
+        ("WarmStartResolver", {"Transform"}),
+        ("Trainer", {"Transform", "SemanticIdGen", "WarmStartResolver"}),
         ("Evaluator", {"InteractionExampleGen", "Trainer", "BaselineResolver"}),
-        ("Pusher", {"Trainer", "Evaluator"}),
+        ("IndexEvaluator", {"Trainer", "Transform", "IndexBuilder"}),
+        ("ReportGen", {"Trainer", "Transform", "Evaluator", "IndexEvaluator"}),
+        ("Pusher", {"Trainer", "Evaluator", "IndexBuilder", "IndexEvaluator"}),
     ],
 )
 def test_upstream_nodes(node: str, upstream: set[str]) -> None:
@@ -72,6 +80,10 @@ def test_upstream_nodes(node: str, upstream: set[str]) -> None:
         ({"data.split": "temporal"}, {"InteractionExampleGen"}),
         ({"data.title_column": "name"}, {"ItemExampleGen"}),
         ({"evaluation.ks": [3]}, {"Trainer", "Evaluator"}),
+        ({"gate.slices": {"tail": {"max_relative_drop": 0.01}}}, {"Evaluator"}),
+        ({"index.kind": "brute"}, {"IndexBuilder", "IndexEvaluator"}),
+        # A limit is no reason to build anew.
+        ({"index.target_recall": 0.5, "index.max_p99_ms": 5.0}, {"IndexEvaluator"}),
     ],
 )
 def test_a_setting_touches_only_the_nodes_that_read_it(change: dict[str, object], nodes: set[str]) -> None:
@@ -83,3 +95,23 @@ def test_changed_file_content_touches_its_generator() -> None:
     before = properties(definition(interactions_fingerprint="a", items_fingerprint="b"))
     after = properties(definition(interactions_fingerprint="c", items_fingerprint="b"))
     assert {node for node in before if before[node] != after[node]} == {"InteractionExampleGen"}
+
+
+def test_a_tuner_stands_before_the_trainer_where_it_is_asked_for() -> None:
+    tuned = {node.id: node for node in definition(Config().replace(**{"tuner.enabled": True})).components}
+    assert {node.id for node in tuned["Tuner"].upstream_nodes} == {"Transform", "SemanticIdGen"}
+    assert tuned["Tuner"] in tuned["Trainer"].upstream_nodes
+
+
+def test_the_pusher_waits_for_the_infra_validator_where_there_is_one() -> None:
+    nodes = {node.id: node for node in definition(infra_validation=True).components}
+    assert nodes["InfraValidator"] in nodes["Pusher"].upstream_nodes
+
+
+def test_stock_resolvers_and_no_warm_start_need_no_strategy_of_ours() -> None:
+    nodes = {node.id: node for node in definition(stock_resolvers=True).components}
+    assert "WarmStartResolver" not in nodes
+    assert nodes["BaselineResolver"] in nodes["Trainer"].upstream_nodes
+    cold = {node.id: node for node in definition(Config().replace(**{"training.warm_start": False})).components}
+    assert "WarmStartResolver" not in cold
+    assert {node.id for node in cold["Trainer"].upstream_nodes} == {"Transform", "SemanticIdGen"}

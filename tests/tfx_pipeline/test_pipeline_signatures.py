@@ -60,6 +60,10 @@ def test_slices_equal_the_librarys_slices(saved: tuple) -> None:
     features = loaded.signatures["transform_features"](examples=examples())
     head = set((np.argsort(-popularity[1:], kind="stable")[:8] + 1).tolist())
     assert features["popularity_slice"].numpy().tolist() == [b"head" if t in head else b"tail" for t in TARGETS]
+    bounds = ((0, b"cold"), (9, b"1-9"), (29, b"10-29"), (59, b"30-59"), (99, b"60-99"), (10**9, b"100+"))
+    groups = [next(label for high, label in bounds if popularity[t] <= high) for t in TARGETS]
+    assert features["popularity_group"].numpy().tolist() == groups
+    assert len(set(groups)) > 1
     assert features["history_slice"].numpy().tolist() == [b"1-4", b"0", b"1-4", b"10-19"]
     assert features["target_index"].numpy().tolist() == TARGETS
 

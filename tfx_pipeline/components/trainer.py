@@ -1,4 +1,4 @@
-"""TFX's Trainer with the semantic IDs as one more input."""
+"""TFX's Trainer with the semantic IDs as one more input, and checkpoints that a killed run leaves to the next one."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from tfx import types
 from tfx.components.trainer import executor as trainer_executor
 from tfx.components.trainer import fn_args_utils
 from tfx.dsl.components.base import base_component, executor_spec
+from tfx.dsl.io import fileio
 from tfx.proto import trainer_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import json_utils
 
 from tfx_pipeline import constants
 from tfx_pipeline.artifacts import SemanticIds
+from tfx_pipeline.components.kept import kept_directory
 
 
 class SequenceTrainerSpec(standard_component_specs.TrainerSpec):
@@ -26,7 +28,19 @@ class SequenceTrainerSpec(standard_component_specs.TrainerSpec):
 
 
 class SequenceTrainerExecutor(trainer_executor.GenericExecutor):
-    """Tells `run_fn` where the semantic IDs are."""
+    """Tells `run_fn` where the semantic IDs are and where to keep checkpoints."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Trains; checkpoints go when the model is written."""
+        super().Do(input_dict, output_dict, exec_properties)
+        directory = _checkpoints(input_dict, exec_properties)
+        if directory and fileio.exists(directory):
+            fileio.rmtree(directory)
 
     def _GetFnArgs(
         self,
@@ -38,8 +52,17 @@ class SequenceTrainerExecutor(trainer_executor.GenericExecutor):
         fn_args.custom_config = {
             **fn_args.custom_config,
             constants.SEMANTIC_IDS: artifact_utils.get_single_uri(input_dict[constants.SEMANTIC_IDS]),
+            constants.CHECKPOINTS: _checkpoints(input_dict, exec_properties) or fn_args.model_run_dir,
         }
         return fn_args
+
+
+def _checkpoints(input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]) -> str:
+    """The directory for a training with these inputs and settings; "" where the settings name no place."""
+    root = json_utils.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY]).get(constants.CHECKPOINTS)
+    if not root:
+        return ""
+    return kept_directory(root, input_dict, exec_properties)
 
 
 class SequenceTrainer(base_component.BaseComponent):
@@ -47,7 +70,7 @@ class SequenceTrainer(base_component.BaseComponent):
 
     Outputs:
         model: SavedModel with serving, evaluation and transformation signatures.
-        model_run: logs and curves of the training.
+        model_run: `tensorboard/` with the logs, and `history.json`, a record of every epoch.
     """
 
     SPEC_CLASS = SequenceTrainerSpec
@@ -63,6 +86,8 @@ class SequenceTrainer(base_component.BaseComponent):
         train_splits: list[str],
         eval_splits: list[str],
         custom_config: dict[str, Any],
+        base_model: types.BaseChannel | None = None,
+        hyperparameters: types.BaseChannel | None = None,
     ):
         """Args:
         examples: transformed user examples.
@@ -71,12 +96,17 @@ class SequenceTrainer(base_component.BaseComponent):
         run_fn: path of the function, as `package.module.function`.
         train_splits: splits that the model learns from.
         eval_splits: splits that early stopping looks at.
-        custom_config: passed to `run_fn`; must be JSON.
+        custom_config: passed to `run_fn`; must be JSON. `checkpoints` in it is the directory under which an
+            interrupted training is kept for the next run.
+        base_model: what a warm start begins with; may resolve to nothing.
+        hyperparameters: dotted configuration keys and values that replace those of `custom_config`.
         """
         spec = SequenceTrainerSpec(
             examples=examples,
             transform_graph=transform_graph,
             semantic_ids=semantic_ids,
+            base_model=base_model,
+            hyperparameters=hyperparameters,
             run_fn=run_fn,
             train_args=trainer_pb2.TrainArgs(splits=train_splits),
             eval_args=trainer_pb2.EvalArgs(splits=eval_splits),

@@ -15,7 +15,7 @@ import click
 from h2rec_tf import __version__, environment
 from h2rec_tf.cli.options import DataFiles
 from h2rec_tf.config import Config
-from h2rec_tf.errors import H2RecError
+from h2rec_tf.errors import H2RecError, InputError
 from tfx_pipeline import constants
 from tfx_pipeline.runners.fingerprint import fingerprint
 from tfx_pipeline.runners.run_lock import run_lock
@@ -76,6 +76,7 @@ def run_local(*, files: DataFiles, config: Config, root: str) -> RunSummary:
             beam_pipeline_args=BEAM_PIPELINE_ARGS,
             interactions_fingerprint=release + interactions_fingerprint,
             items_fingerprint=release + items_fingerprint,
+            infra_validation=_infra_validation(config.gate.infra_validation),
         )
         runner = LocalRunner(progress, uncached=(constants.PUSHER,))
         training = logging.getLogger("h2rec_tf.training")
@@ -89,6 +90,29 @@ def run_local(*, files: DataFiles, config: Config, root: str) -> RunSummary:
             training.removeHandler(progress)
         progress.say(f"total {time.perf_counter() - begin:.1f} s")
         return summarize(runner.runs)
+
+
+def _infra_validation(choice: str) -> bool:
+    """Whether the pipeline gets an InfraValidator.
+
+    Raises:
+        InputError: it is asked for and there is no Docker daemon.
+    """
+    if choice == "off":
+        return False
+    import docker
+
+    try:
+        client = docker.from_env(timeout=5)
+        client.ping()
+        client.close()
+    except docker.errors.DockerException as error:
+        if choice == "on":
+            raise InputError(
+                f"gate.infra_validation is on, but no Docker daemon answers ({error}); start it, or set it to off"
+            ) from error
+        return False
+    return True
 
 
 class _Lines(logging.Handler):

@@ -37,7 +37,8 @@ class EvaluationSignatures:
     def signatures(self) -> dict[str, Any]:
         """`transform_features` and `evaluate`, each on `examples` string `[B]`.
 
-        - `transform_features`: `target_index` int64 `[B]`, `popularity_slice` and `history_slice` string `[B]`.
+        - `transform_features`: `target_index` int64 `[B]`; `popularity_slice`, `popularity_group` and `history_slice`
+          string `[B]`.
         - `evaluate`: `hr_k`, `ndcg_k` and `mrr`, float32 `[B]`.
         """
         strings = tf.TensorSpec([None], tf.string, name=names.EXAMPLES)
@@ -51,6 +52,7 @@ class EvaluationSignatures:
             return {
                 names.TARGET_INDEX: tf.cast(targets, tf.int64),
                 names.POPULARITY_SLICE: self._model.popularity_slices(targets),
+                names.POPULARITY_GROUP: self._model.popularity_groups(targets),
                 names.HISTORY_SLICE: tf.gather(history_labels, group),
             }
 

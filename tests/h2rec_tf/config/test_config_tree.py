@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from h2rec_tf.config import Config
+from h2rec_tf.config import Config, SliceGateConfig
 from h2rec_tf.errors import InputError
 
 
@@ -30,12 +30,14 @@ def test_every_field_survives_the_round_trip(tmp_path: pathlib.Path) -> None:
             return not value
         if isinstance(value, tuple):
             return ("a",) if "column" in field.name else (7, 3)
+        if isinstance(value, dict):
+            return {"model.layers": [1, 2]} if field.name == "space" else {"tail": {"min_ndcg_at_10": 0.5}}
         if isinstance(value, str):
             return "größe: #1"
         high = field.metadata.get("high")
-        if high is None:
-            return value + 1
-        return high if value != high else value / 2
+        if high is not None and value == high:
+            return field.metadata["low"]
+        return value + 1 if high is None else high
 
     changes = {}
 
@@ -58,6 +60,8 @@ def test_every_field_survives_the_round_trip(tmp_path: pathlib.Path) -> None:
         found = getattr(loaded, section)
         for part in rest:
             found = getattr(found, part)
+        if name == "gate.slices":
+            value = {"tail": SliceGateConfig(min_ndcg_at_10=0.5)}
         assert found == value != getattr(Config(), section), name
 
 
@@ -125,3 +129,16 @@ def test_unusable_files_are_named_with_their_line(tmp_path: pathlib.Path) -> Non
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"config\.yaml"):
         Config.load(str(path))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"slices": ["tail"]}, "`gate.slices` must be a mapping of names to settings"),
+        ({"slices": {"tail": {"min": 0.1}}}, "unknown key `gate.slices.tail.min`"),
+        ({"slices": {"tail": {"min_ndcg_at_10": 2}}}, "`gate.slices.tail.min_ndcg_at_10` must be between 0.0 and 1.0"),
+    ],
+)
+def test_settings_under_free_names_are_checked_too(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Config.from_dict({"gate": values})
