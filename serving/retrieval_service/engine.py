@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 import logging
 import shutil
 import threading
@@ -21,6 +20,7 @@ from serving.retrieval_service.live_index import LiveIndex, settings_for
 from serving.retrieval_service.log import FULL, LogWriteError
 from serving.retrieval_service.mutations import Mutation
 from serving.retrieval_service.options import StoreOptions
+from serving.retrieval_service.results import Status, Written
 from serving.retrieval_service.rows import FrozenRows
 from serving.retrieval_service.snapshot import load_snapshot, snapshots, write_snapshot
 from serving.retrieval_service.store import Store
@@ -41,39 +41,6 @@ _Entry = tuple[Mutation, bytes]
 
 class UnavailableError(H2RecError):
     """The store takes no more writes; the message says why."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Written:
-    """A durable write: its sequence number and, for each id, whether the item was there before."""
-
-    sequence: int
-    existed: list[bool]
-
-
-@dataclasses.dataclass(frozen=True)
-class Status:
-    """The state of a store.
-
-    Attributes:
-        items: how many there are.
-        width: D.
-        sequence: number of the last write.
-        snapshot_sequence: number of the last write that is in the newest snapshot; 0 without one.
-        log_bytes: what a restart would read again.
-        kind: of the searcher: `brute`, `ah` or `tree_ah`.
-        changed: items written since the searcher was built.
-        model_version: the model that the vectors belong to.
-    """
-
-    items: int
-    width: int
-    sequence: int
-    snapshot_sequence: int
-    log_bytes: int
-    kind: str
-    changed: int
-    model_version: str
 
 
 class Engine:
@@ -137,7 +104,7 @@ class Engine:
             return self._snapshot()
 
     def rebalance(self) -> tuple[int, str]:
-        """Builds the index anew for the items that are there now, and then lets it take over; searches and writes go on.
+        """Builds the index anew for the items that are there now and has it take over; searches and writes go on.
 
         Takes a snapshot on the way, whose values are returned.
 

@@ -2,15 +2,15 @@
 
 What ScaNN 1.3 does, and what follows from it:
 
-- `upsert`, `delete` and `search` of the pybind searcher hold Python's interpreter lock and take microseconds an item. They
-  are not promised to be safe to run at once, so a lock of our own keeps them apart; writers take it for a few hundred
+- `upsert`, `delete` and `search` of the pybind searcher hold Python's interpreter lock and take microseconds an item.
+  Nobody promises that they may run at once, so a lock of our own keeps them apart; writers take it for a few hundred
   items at a time and it is handed on in order, so a search waits milliseconds at most.
 - `rebalance` holds the interpreter lock for the whole training and keeps the number of leaves of the first build, and
-  `serialize` holds it for the time of the disk. Building a new searcher does neither: a rebalance is a new searcher, built
-  beside the old one and put in its place (`Engine.rebalance`).
-- Rows are numbered without gaps: `delete` moves the last one into the free place, a list with a repeated row deletes two
-  items, an update of a row that is not there is passed over in silence, and NaN is taken in. `Rows` follows the numbering
-  and callers check vectors before they come here.
+  `serialize` holds it for the time of the disk. Building a new searcher does neither: a rebalance is a new searcher,
+  built beside the old one and put in its place (`Engine.rebalance`).
+- Rows are numbered without gaps: `delete` moves the last one into the free place, a list with a repeated row deletes
+  two items, an update of a row that is not there is passed over in silence, and NaN is taken in. `Rows` follows the
+  numbering, and vectors are checked before they come here.
 """
 
 from __future__ import annotations
@@ -26,21 +26,13 @@ from h2rec_tf.index.scann_index import make_searcher
 from h2rec_tf.index.settings import BRUTE, TREE_AH, IndexSettings
 from serving.retrieval_service.fair_lock import FairLock
 from serving.retrieval_service.mutations import Delete, Mutation, Upsert
+from serving.retrieval_service.results import Hit
 from serving.retrieval_service.rows import Rows
 
 # Items written under one hold of the lock.
 _STEP = 256
 # A hash is learned from at least this many vectors; below, exact search is faster anyway.
 _FEWEST_HASHED = 1000
-
-
-@dataclasses.dataclass(frozen=True)
-class Hit:
-    """A found item; `score` is its inner product with the query."""
-
-    item_id: str
-    title: str
-    score: float
 
 
 class LiveIndex:
@@ -92,6 +84,18 @@ class LiveIndex:
             pending = [row for row in pending if len(results[row]) < k]
             breadth *= 4
         return results
+
+    def vectors(self, item_ids: Sequence[str]) -> list[np.ndarray | None]:
+        """float32 `[D]` copies; None for unknown ids."""
+        with self.lock:
+            rows = [self.rows.row(item_id) for item_id in item_ids]
+            return [None if row is None else self.rows.vector(row).copy() for row in rows]
+
+    def titles(self, item_ids: Sequence[str]) -> list[str]:
+        """Titles; "" for unknown ids and items without one."""
+        with self.lock:
+            rows = [self.rows.row(item_id) for item_id in item_ids]
+            return ["" if row is None else self.rows.titles[row] for row in rows]
 
     def apply(self, mutation: Mutation) -> list[bool]:
         """Makes a change.

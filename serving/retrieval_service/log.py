@@ -7,14 +7,15 @@ frames; a frame holds the records of one group commit:
     payload: for each record its length u32 and its bytes
 
 One frame is one `write` and one `fsync`, and the next frame is written only after that. So a crash leaves at most the
-last frame of the last segment incomplete, and nothing in it was acknowledged: it is cut off. A bad frame with a good one
-behind it is damage, and the log refuses to be read.
+last frame of the last segment incomplete, and nothing in it was acknowledged: it is cut off. A bad frame with a good
+one behind it is damage, and the log refuses to be read.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import logging
 import os
 import pathlib
@@ -153,7 +154,7 @@ class WriteAheadLog:
     def remove_through(self, sequence: int) -> None:
         """Removes segments whose records all have numbers up to `sequence`."""
         found = segments(self.folder)
-        for (_, path), (following, _) in zip(found, found[1:], strict=False):
+        for (_, path), (following, _) in itertools.pairwise(found):
             if following <= sequence + 1:
                 path.unlink(missing_ok=True)
         sync_folder(self.folder)

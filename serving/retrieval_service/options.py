@@ -23,7 +23,7 @@ class StoreOptions:
         poll_seconds: time between looks whether one of these is due.
     """
 
-    index: IndexConfig = IndexConfig()
+    index: IndexConfig = dataclasses.field(default_factory=IndexConfig)
     snapshot_log_bytes: int = 256 * MEBIBYTE
     rebalance_fraction: float = 0.3
     keep_snapshots: int = 2
@@ -40,7 +40,8 @@ class Limits:
         write_size: items of one upsert or delete.
         history_length: columns of a history or of a list of excluded items, padding included.
         k: items a row.
-        writers: writes that wait for the disk at a time; more are told to try again.
+        writers: writes that are answered at a time.
+        waiting_writes: writes that wait for one of these; more are told to try again.
     """
 
     message_bytes: int = 16 * MEBIBYTE
@@ -49,6 +50,7 @@ class Limits:
     history_length: int = 1000
     k: int = 1000
     writers: int = 16
+    waiting_writes: int = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +59,11 @@ class RetrievalOptions:
 
     Attributes:
         data_dir: folder of log and snapshots.
+        model_dir: SavedModel, or folder of numbered versions, whose towers make the vectors; "" for none.
+        model_server: `host:port` of a model server to ask instead.
+        model_name: name that the model is served under there.
+        text_encoder: folder of the text encoder that goes with the model; "" for none.
+        width: D where there is no model; 0 with one.
         name: name that requests must give.
         host: address to listen on; anything but loopback needs `insecure`.
         port: TCP port; 0 takes a free one.
@@ -68,6 +75,11 @@ class RetrievalOptions:
     """
 
     data_dir: str
+    model_dir: str = ""
+    model_server: str = ""
+    model_name: str = "h2rec"
+    text_encoder: str = ""
+    width: int = 0
     name: str = "h2rec"
     host: str = "127.0.0.1"
     port: int = 8510

@@ -29,7 +29,7 @@ class Store:
         model_version: the model that the vectors belong to; "" for any.
 
     Raises:
-        InputError: another process holds the folder, it cannot be written, or it holds vectors of another width or model.
+        InputError: another process holds the folder, it cannot be written, or it has vectors of another width or model.
     """
 
     def __init__(self, data_dir: str, *, width: int, model_version: str = "") -> None:
@@ -53,7 +53,7 @@ class Store:
         return self.folder / "snapshots"
 
     def recover(self) -> tuple[Rows, WriteAheadLog, int]:
-        """The items as of the last acknowledged write, the log to go on with, and the newest snapshot's sequence number.
+        """The items as of the last acknowledged write, the log to go on with, and the newest snapshot's number.
 
         Raises:
             InputError: a file is damaged; the message names it and, in a log, the place.
