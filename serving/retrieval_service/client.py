@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import grpc
 import numpy as np
@@ -120,8 +121,11 @@ class RetrievalClient:
     def status(self) -> Status:
         """What the service holds now."""
         outputs = self._call(signatures.STATUS, {})
-        values = {field.name: outputs[field.name].item() for field in dataclasses.fields(Status)}
-        return Status(**{key: value.decode() if isinstance(value, bytes) else value for key, value in values.items()})
+        values: dict[str, Any] = {}
+        for field in dataclasses.fields(Status):
+            value = outputs[field.name].item()
+            values[field.name] = value.decode() if isinstance(value, bytes) else value
+        return Status(**values)
 
     def close(self) -> None:
         """Ends the connection."""

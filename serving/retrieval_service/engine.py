@@ -244,6 +244,7 @@ class Engine:
                     folder,
                     sequence=sequence,
                     width=self._store.width,
+                    model_version=self._store.model_version,
                     item_ids=frozen.item_ids,
                     titles=frozen.titles,
                     chunks=_locked(index, frozen.chunks()),

@@ -103,11 +103,13 @@ class LiveIndex:
         Returns:
             For each id, whether the item was there before.
         """
-        step = self._upsert if isinstance(mutation, Upsert) else self._delete
         existed: list[bool] = []
         for start in range(0, len(mutation.item_ids), _STEP):
             with self.lock:
-                existed += step(mutation, start)
+                if isinstance(mutation, Upsert):
+                    existed += self._upsert(mutation, start)
+                else:
+                    existed += self._delete(mutation, start)
         self.changed += len(existed)
         return existed
 

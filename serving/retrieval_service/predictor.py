@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent import futures
+from typing import Any
 
 import grpc
 import numpy as np
@@ -49,7 +50,7 @@ class RetrievalPredictor:
             )
         return signature
 
-    def arrays(self, signature: Signature, inputs: Mapping[str, object]) -> dict[str, np.ndarray]:
+    def arrays(self, signature: Signature, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """A request's TensorProtos as arrays, defaults filled in.
 
         Raises:
@@ -57,7 +58,7 @@ class RetrievalPredictor:
         """
         rows = self.limits.write_size if signature.name in signatures.WRITES else self.limits.batch_size
         limits = server_options.Limits(batch_size=rows, history_length=self.limits.history_length)
-        return dict(zip(signature.inputs, signature.feeds(inputs, limits), strict=True))  # type: ignore[arg-type]
+        return dict(zip(signature.inputs, signature.feeds(inputs, limits), strict=True))
 
     def submit(self, signature: Signature, arrays: dict[str, np.ndarray]) -> futures.Future[dict[str, np.ndarray]]:
         """Starts an operation.

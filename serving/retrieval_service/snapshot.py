@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -19,6 +20,8 @@ from serving.retrieval_service.log import sync_folder
 from serving.retrieval_service.rows import Rows
 
 _MANIFEST, _VECTORS, _ITEMS = "manifest.json", "vectors.npy", "items.parquet"
+# Of a data folder: where its snapshots are.
+SNAPSHOTS = "snapshots"
 _TEMPORARY = ".writing-"
 _FORMAT = 1
 _CHUNK_BYTES = 1 << 20
@@ -29,6 +32,7 @@ def write_snapshot(
     *,
     sequence: int,
     width: int,
+    model_version: str,
     item_ids: list[str],
     titles: list[str],
     chunks: Iterable[np.ndarray],
@@ -39,6 +43,7 @@ def write_snapshot(
         folder: that holds the snapshots; made if absent.
         sequence: number of the last log record whose change is in it.
         width: D.
+        model_version: the model that the vectors belong to.
         item_ids: n ids in row order.
         titles: their titles.
         chunks: float32 `[?, D]` in row order, n rows in all.
@@ -63,16 +68,28 @@ def write_snapshot(
             "sequence": sequence,
             "items": len(item_ids),
             "width": width,
+            "model_version": model_version,
             "crc32": {name: _crc32(temporary / name) for name in (_VECTORS, _ITEMS)},
         }
         (temporary / _MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
-        for path in temporary.iterdir():
-            _sync_file(path)
-        sync_folder(temporary)
-        target = folder / f"{sequence:020d}"
-        os.replace(temporary, target)
-        sync_folder(folder)
-        return target
+        return _publish(temporary, folder / f"{sequence:020d}")
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def copy_snapshot(source: pathlib.Path, folder: pathlib.Path, *, sequence: int) -> pathlib.Path:
+    """Copies a snapshot under `folder`, as `write_snapshot` would have written it.
+
+    Raises:
+        OSError: it could not be copied.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = pathlib.Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder))
+    try:
+        temporary.chmod(0o755)
+        for name in (_MANIFEST, _VECTORS, _ITEMS):
+            shutil.copyfile(source / name, temporary / name)
+        return _publish(temporary, folder / f"{sequence:020d}")
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -88,7 +105,7 @@ def remove_unfinished(folder: pathlib.Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def read_manifest(path: pathlib.Path) -> dict[str, object]:
+def read_manifest(path: pathlib.Path) -> dict[str, Any]:
     """The manifest of a snapshot, its files compared with their checksums.
 
     Raises:
@@ -147,6 +164,12 @@ def _crc32(path: pathlib.Path) -> int:
     return value
 
 
-def _sync_file(path: pathlib.Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+def _publish(temporary: pathlib.Path, target: pathlib.Path) -> pathlib.Path:
+    """Makes the files durable, then gives the folder its name."""
+    for path in temporary.iterdir():
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+    sync_folder(temporary)
+    os.replace(temporary, target)
+    sync_folder(target.parent)
+    return target

@@ -14,7 +14,7 @@ from serving.retrieval_service import mutations
 from serving.retrieval_service.log import LogReader, WriteAheadLog, sync_folder
 from serving.retrieval_service.mutations import Mutation, Upsert
 from serving.retrieval_service.rows import Rows
-from serving.retrieval_service.snapshot import load_snapshot, remove_unfinished, snapshots
+from serving.retrieval_service.snapshot import SNAPSHOTS, load_snapshot, remove_unfinished, snapshots
 
 _FORMAT = 1
 _DESCRIPTION, _LOCK = "store.json", "lock"
@@ -50,7 +50,7 @@ class Store:
     @property
     def snapshot_folder(self) -> pathlib.Path:
         """Where the snapshots are."""
-        return self.folder / "snapshots"
+        return self.folder / SNAPSHOTS
 
     def recover(self) -> tuple[Rows, WriteAheadLog, int]:
         """The items as of the last acknowledged write, the log to go on with, and the newest snapshot's number.
@@ -91,7 +91,7 @@ class Store:
         path = self.folder / _DESCRIPTION
         wanted = {"format": _FORMAT, "width": self.width, "model_version": self.model_version}
         if not path.exists():
-            write_description(self.folder, wanted)
+            write_description(self.folder, width=self.width, model_version=self.model_version)
             return
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
@@ -105,23 +105,15 @@ class Store:
                 )
 
 
-def read_description(folder: pathlib.Path) -> dict[str, object]:
-    """Width and model of a data folder.
+def write_description(folder: pathlib.Path, *, width: int, model_version: str) -> None:
+    """Writes `store.json`, whole or not at all, durably.
 
     Raises:
-        InputError: it is none.
+        OSError: it could not be written.
     """
-    try:
-        return json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: not a data folder of a retrieval service ({error})") from error
-
-
-def write_description(folder: pathlib.Path, description: dict[str, object]) -> None:
-    """Writes `store.json`, whole or not at all, durably."""
     temporary = folder / f".{_DESCRIPTION}"
     with temporary.open("w", encoding="utf-8") as file:
-        json.dump(description, file)
+        json.dump({"format": _FORMAT, "width": width, "model_version": model_version}, file)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, folder / _DESCRIPTION)
