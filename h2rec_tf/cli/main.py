@@ -18,6 +18,7 @@ _COMMANDS = {
     "semantic-ids": ("h2rec_tf.cli.semantic_ids", "semantic_ids", "Build semantic IDs and report on the codebooks."),
     "train": ("h2rec_tf.cli.train", "train", "Train a model from files, without a pipeline."),
     "evaluate": ("h2rec_tf.cli.evaluate", "evaluate", "Measure a trained model beside popularity and item-kNN."),
+    "bench": ("h2rec_tf.cli.bench", "bench", "Measure quality and speed."),
 }
 # Commands of the other two packages, found through the entry-point group `h2rec.commands`.
 _PLUGIN_HELP = {

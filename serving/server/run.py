@@ -15,8 +15,8 @@ from serving.server.options import ServerOptions
 def run(options: ServerOptions) -> None:
     """Serves until SIGTERM or SIGINT; running requests end first.
 
-    The one line on stdout, once requests are answered, is `serving model NAME version N on HOST:PORT`; events go to
-    stderr.
+    The first line on stdout, once requests are answered, is `serving model NAME version N on HOST:PORT` (with commas
+    between models); the second, with REST, `REST on URL`. Events go to stderr.
 
     Raises:
         InputError: as `ModelServer.start`.
@@ -27,7 +27,12 @@ def run(options: ServerOptions) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *unused: ended.set())
     with ModelServer(options) as server:
-        print(f"serving model {options.model_name} version {server.version} on {server.target}", flush=True)
+        served = ", ".join(
+            f"model {name} version {', '.join(map(str, versions))}" for name, versions in server.models.served().items()
+        )
+        print(f"serving {served} on {server.target}", flush=True)
+        if server.rest_url:
+            print(f"REST on {server.rest_url}", flush=True)
         ended.wait()
     logging.getLogger("h2rec.serving").info("stopped")
 
