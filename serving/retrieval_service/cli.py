@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from h2rec_tf.config import IndexConfig
 from h2rec_tf.errors import InputError
-from serving.retrieval_service.options import MEBIBYTE, RetrievalOptions, StoreOptions
+from serving.cli.options import connecting, connection_of, listening, listening_values, token
+from serving.retrieval_service.options import RetrievalOptions, StoreOptions
+from serving.server.options import MEBIBYTE
 
 if TYPE_CHECKING:
     from serving.retrieval_service.client import RetrievalClient
@@ -32,12 +33,16 @@ def retrieval() -> None:
 @click.option("--data-dir", required=True, help="Folder of log and snapshots; made if absent.")
 @click.option("--model-dir", default="", help="Folder that the model is pushed to; it is loaded into the service.")
 @click.option("--model-server", default="", metavar="HOST:PORT", help="A model server to ask instead.")
+@click.option("--model-ca", default="", metavar="FILE", help="PEM file of the authority of that server's certificate.")
+@click.option("--model-token-file", default="", metavar="FILE", help="File with the bearer token for that server.")
 @click.option("--model-name", default=_DEFAULTS.model_name, show_default=True, help="Name of the model there.")
-@click.option("--text-encoder", default="", help="Folder of the text encoder, for upserts of texts.")
+@click.option(
+    "--text-encoder",
+    default="",
+    help="Folder of the text encoder, for upserts of texts; else the one in --model-dir.",
+)
 @click.option("--dimensions", default=0, type=click.IntRange(0, 65536), help="Width of the vectors, without a model.")
-@click.option("--host", default=_DEFAULTS.host, show_default=True, help="Address to listen on.")
-@click.option("--port", default=_DEFAULTS.port, show_default=True, type=click.IntRange(0, 65535), help="0: a free one.")
-@click.option("--insecure", is_flag=True, help="Allow a --host that other machines can reach; nothing is encrypted.")
+@listening(_DEFAULTS)
 @click.option("--name", default=_DEFAULTS.name, show_default=True, help="Name that requests give.")
 @click.option(
     "--index-kind",
@@ -64,20 +69,21 @@ def serve(
     data_dir: str,
     model_dir: str,
     model_server: str,
+    model_ca: str,
+    model_token_file: str,
     model_name: str,
     text_encoder: str,
     dimensions: int,
-    host: str,
-    port: int,
-    insecure: bool,
     name: str,
     index_kind: str,
     snapshot_log_mib: int,
     rebalance_fraction: float,
+    **given: Any,
 ) -> None:
     """Run the retrieval service on a data folder.
 
-    It recovers every acknowledged write, then answers over TensorFlow Serving's gRPC API. Ends on SIGTERM or Ctrl-C.
+    It recovers every acknowledged write, then answers over TensorFlow Serving's gRPC and REST APIs. Ends on SIGTERM or
+    Ctrl-C.
     """
     options = RetrievalOptions(
         data_dir=data_dir,
@@ -87,9 +93,9 @@ def serve(
         text_encoder=text_encoder,
         width=dimensions,
         name=name,
-        host=host,
-        port=port,
-        insecure=insecure,
+        model_ca=model_ca,
+        model_token=token(model_token_file) if model_token_file else "",
+        **listening_values(given),
         store=StoreOptions(
             index=IndexConfig(kind=index_kind),
             snapshot_log_bytes=snapshot_log_mib * MEBIBYTE,
@@ -102,14 +108,22 @@ def serve(
 
 
 def _connection(command: Any) -> Any:
-    """The options of every command that talks to a service."""
-    for option in (
-        click.option("--timeout", default=60.0, show_default=True, type=click.FloatRange(min=0.001), help="Seconds."),
-        click.option("--name", default=_DEFAULTS.name, show_default=True, help="Name of the service."),
-        click.option("--target", default=f"{_DEFAULTS.host}:{_DEFAULTS.port}", show_default=True, metavar="HOST:PORT"),
-    ):
-        command = option(command)
-    return command
+    """The options of every command that talks to a service; it gets a client in their place."""
+
+    @functools.wraps(command)
+    def connected(name: str, timeout: float, **given: Any) -> None:
+        from serving.retrieval_service.client import RetrievalClient
+
+        with RetrievalClient(connection_of(given), name=name, timeout=timeout) as client:
+            command(client, **given)
+
+    connected = click.option(
+        "--timeout", default=60.0, show_default=True, type=click.FloatRange(min=0.001), help="Seconds for a call."
+    )(connected)
+    connected = click.option("--name", default=_DEFAULTS.name, show_default=True, help="Name of the service.")(
+        connected
+    )
+    return connecting(f"{_DEFAULTS.host}:{_DEFAULTS.port}")(connected)
 
 
 @retrieval.command()
@@ -130,9 +144,7 @@ def _connection(command: Any) -> Any:
 @click.option("--title", default="", help="Its title.")
 @click.option("--text", default="", help="Its text.")
 def upsert(
-    target: str,
-    name: str,
-    timeout: float,
+    client: RetrievalClient,
     path: str,
     item_column: str,
     title_column: str,
@@ -150,39 +162,37 @@ def upsert(
     """
     if bool(path) == bool(item_id):
         raise InputError("give either --items FILE or --item-id ID")
-    with _client(target, name, timeout) as client:
-        if item_id:
-            written = client.upsert([item_id], texts=[text] if text else None, titles=[title] if title else None)
-            click.echo(f"{'replaced' if written.existed[0] else 'added'} {item_id} (write {written.sequence})")
-            return
-        from h2rec_tf.data.catalogue import read_catalogue
+    if item_id:
+        written = client.upsert([item_id], texts=[text] if text else None, titles=[title] if title else None)
+        click.echo(f"{'replaced' if written.existed[0] else 'added'} {item_id} (write {written.sequence})")
+        return
+    from h2rec_tf.data.catalogue import read_catalogue
 
-        catalogue, _ = read_catalogue(
-            path,
-            item_column=item_column,
-            title_column=title_column,
-            text_columns=text_columns,
-            vector_column=vector_column,
-        )
-        replaced = 0
-        for start in range(0, len(catalogue.item_ids), _BATCH):
-            rows = slice(start, start + _BATCH)
-            told: dict[str, Any] = {"texts": catalogue.texts[rows].tolist()}
-            if catalogue.vectors is not None:
-                told = {"vectors" if vectors_of == "items" else "text_vectors": catalogue.vectors[rows]}
-            written = client.upsert(catalogue.item_ids[rows].tolist(), titles=catalogue.titles[rows].tolist(), **told)
-            replaced += sum(written.existed)
-        total = len(catalogue.item_ids)
-        click.echo(f"added {total - replaced} items, replaced {replaced} (write {written.sequence})")
+    catalogue, _ = read_catalogue(
+        path,
+        item_column=item_column,
+        title_column=title_column,
+        text_columns=text_columns,
+        vector_column=vector_column,
+    )
+    replaced = 0
+    for start in range(0, len(catalogue.item_ids), _BATCH):
+        rows = slice(start, start + _BATCH)
+        told: dict[str, Any] = {"texts": catalogue.texts[rows].tolist()}
+        if catalogue.vectors is not None:
+            told = {"vectors" if vectors_of == "items" else "text_vectors": catalogue.vectors[rows]}
+        written = client.upsert(catalogue.item_ids[rows].tolist(), titles=catalogue.titles[rows].tolist(), **told)
+        replaced += sum(written.existed)
+    total = len(catalogue.item_ids)
+    click.echo(f"added {total - replaced} items, replaced {replaced} (write {written.sequence})")
 
 
 @retrieval.command()
 @_connection
 @click.argument("item_ids", nargs=-1, required=True)
-def delete(target: str, name: str, timeout: float, item_ids: tuple[str, ...]) -> None:
+def delete(client: RetrievalClient, item_ids: tuple[str, ...]) -> None:
     """Take items out; an id that is not there changes nothing."""
-    with _client(target, name, timeout) as client:
-        written = client.delete(item_ids)
+    written = client.delete(item_ids)
     click.echo(f"deleted {sum(written.existed)} of {len(item_ids)} (write {written.sequence})")
 
 
@@ -194,9 +204,7 @@ def delete(target: str, name: str, timeout: float, item_ids: tuple[str, ...]) ->
 @click.option("--k", default=10, show_default=True, type=click.IntRange(min=1), help="Most items.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 def query(
-    target: str,
-    name: str,
-    timeout: float,
+    client: RetrievalClient,
     history: str | None,
     similar_to: str,
     exclude: str,
@@ -206,41 +214,37 @@ def query(
     """Ask for the best items for a user, or the most similar ones to an item."""
     if (history is None) == (not similar_to):
         raise InputError("give either --history or --similar-to")
-    with _client(target, name, timeout) as client:
-        barred = [_ids(exclude)]
-        if history is None:
-            hits = client.similar_items([similar_to], k, exclude=barred)[0]
-        else:
-            hits = client.recommend([_ids(history)], k, exclude=barred)[0]
+    barred = [_ids(exclude)]
+    if history is None:
+        hits = client.similar_items([similar_to], k, exclude=barred)[0]
+    else:
+        hits = client.recommend([_ids(history)], k, exclude=barred)[0]
     click.echo(json.dumps([dataclasses.asdict(hit) for hit in hits], ensure_ascii=False) if as_json else _table(hits))
 
 
 @retrieval.command()
 @_connection
-def snapshot(target: str, name: str, timeout: float) -> None:
+def snapshot(client: RetrievalClient) -> None:
     """Have all items written to a snapshot, which makes the log short."""
-    with _client(target, name, timeout) as client:
-        sequence, path = client.snapshot()
+    sequence, path = client.snapshot()
     click.echo(f"snapshot up to write {sequence} in {path}")
 
 
 @retrieval.command()
 @_connection
-def rebalance(target: str, name: str, timeout: float) -> None:
+def rebalance(client: RetrievalClient) -> None:
     """Have the index built anew for the items that are there now."""
-    with _client(target, name, timeout) as client:
-        client.rebalance()
-        status = client.status()
+    client.rebalance()
+    status = client.status()
     click.echo(f"index of kind {status.kind} for {status.items} items")
 
 
 @retrieval.command()
 @_connection
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
-def status(target: str, name: str, timeout: float, as_json: bool) -> None:
+def status(client: RetrievalClient, as_json: bool) -> None:
     """Show what the service holds."""
-    with _client(target, name, timeout) as client:
-        values = dataclasses.asdict(client.status())
+    values = dataclasses.asdict(client.status())
     click.echo(json.dumps(values) if as_json else "\n".join(f"{key:18} {value}" for key, value in values.items()))
 
 
@@ -253,14 +257,6 @@ def restore(source: str, data_dir: str) -> None:
 
     items = restore_snapshot(source, data_dir)
     click.echo(f"{items} items in {data_dir}; run `h2rec retrieval serve --data-dir {data_dir}`")
-
-
-@contextmanager
-def _client(target: str, name: str, timeout: float) -> Iterator[RetrievalClient]:
-    from serving.retrieval_service.client import RetrievalClient
-
-    with RetrievalClient(target, name=name, timeout=timeout) as client:
-        yield client
 
 
 def _ids(text: str) -> list[str]:

@@ -8,34 +8,18 @@ from typing import Any
 
 import grpc
 import numpy as np
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from h2rec_tf import names
-from h2rec_tf.errors import InputError
-from serving import tensors
+from serving.client import Client, Connection, ServerError
 from serving.retrieval_service import signatures
 from serving.retrieval_service.results import Hit, Status, Written
-
-_MAX_MESSAGE_BYTES = 64 * 2**20
-
-
-class RetrievalError(InputError):
-    """A request was not answered.
-
-    Args:
-        code: gRPC's status code.
-        message: one line.
-    """
-
-    def __init__(self, code: grpc.StatusCode, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class RetrievalClient:
     """Asks a retrieval service. One client holds one connection and may be used by many threads.
 
-    Every write may be sent again when it is not known whether it arrived: the second time changes nothing more.
+    A call that finds the service unavailable is sent again until its time is over. That is safe for writes too: a
+    write that arrives twice changes nothing more.
 
     Example:
         with RetrievalClient("127.0.0.1:8510") as client:
@@ -44,17 +28,16 @@ class RetrievalClient:
                 print(hit.item_id, hit.title, hit.score)
 
     Args:
-        target: `host:port`.
+        connection: `host:port`, or a `Connection` with encryption, a token or other retries.
         name: the name that the service answers to.
         timeout: seconds that one call may take.
 
-    Every method raises `RetrievalError` when the service refuses or cannot be reached.
+    Every method raises `ServerError` when the service refuses or cannot be reached.
     """
 
-    def __init__(self, target: str, *, name: str = "h2rec", timeout: float = 30.0) -> None:
-        self._target, self._name, self._timeout = target, name, timeout
-        self._channel = grpc.insecure_channel(target, options=[("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES)])
-        self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+    def __init__(self, connection: str | Connection, *, name: str = "h2rec", timeout: float = 30.0) -> None:
+        self._target = connection if isinstance(connection, str) else connection.target
+        self._client = Client(connection, model_name=name, timeout=timeout)
 
     def recommend(
         self, histories: Sequence[Sequence[str]], k: int = 10, *, exclude: Sequence[Sequence[str]] = ()
@@ -65,7 +48,7 @@ class RetrievalClient:
 
     def search(self, vectors: np.ndarray, k: int = 10, *, exclude: Sequence[Sequence[str]] = ()) -> list[list[Hit]]:
         """The k items with the largest inner products with each of `[B, D]` vectors."""
-        inputs = {signatures.VECTORS: np.asarray(vectors, np.float32), **_listing(k, exclude)}
+        inputs = {names.VECTORS: np.asarray(vectors, np.float32), **_listing(k, exclude)}
         return _hits(self._call(signatures.SEARCH, inputs))
 
     def similar_items(
@@ -73,7 +56,7 @@ class RetrievalClient:
     ) -> list[list[Hit]]:
         """The k items with the largest inner products with each item, itself left out; none for an unknown id."""
         inputs = {names.ITEM_IDS: _strings(item_ids), **_listing(k, exclude)}
-        return _hits(self._call(signatures.SIMILAR_ITEMS, inputs))
+        return _hits(self._call(names.SIMILAR_ITEMS, inputs))
 
     def item_vectors(self, item_ids: Sequence[str]) -> np.ndarray:
         """float32 `[B, D]`; zeros for unknown ids."""
@@ -98,7 +81,7 @@ class RetrievalClient:
             titles: B titles; those that the model knows where absent.
         """
         inputs = {names.ITEM_IDS: _strings(item_ids)}
-        for alias, array in ((signatures.VECTORS, vectors), (signatures.TEXT_VECTORS, text_vectors)):
+        for alias, array in ((names.VECTORS, vectors), (signatures.TEXT_VECTORS, text_vectors)):
             if array is not None:
                 inputs[alias] = np.asarray(array, np.float32)
         for alias, strings in ((signatures.TEXTS, texts), (names.TITLES, titles)):
@@ -129,7 +112,7 @@ class RetrievalClient:
 
     def close(self) -> None:
         """Ends the connection."""
-        self._channel.close()
+        self._client.close()
 
     def __enter__(self) -> RetrievalClient:
         return self
@@ -138,28 +121,24 @@ class RetrievalClient:
         self.close()
 
     def _call(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        request = predict_pb2.PredictRequest()
-        request.model_spec.name, request.model_spec.signature_name = self._name, signature
-        for alias, array in inputs.items():
-            tensors.encode_into(request.inputs[alias], array)
         try:
-            response = self._stub.Predict(request, timeout=self._timeout)
-        except grpc.RpcError as error:
-            raise self._explained(error.code(), " ".join((error.details() or "").split())) from error
-        return {alias: tensors.decode(proto) for alias, proto in response.outputs.items()}
-
-    def _explained(self, code: grpc.StatusCode, details: str) -> RetrievalError:
-        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            details = f"no answer within {self._timeout:g} s; allow it more time"
-        elif code is grpc.StatusCode.UNAVAILABLE and "failed to connect" in details:
-            details = "nothing answers there; start the service with `h2rec retrieval serve` or give its address"
-        return RetrievalError(code, f"retrieval service at {self._target}: {details} ({code.name})")
+            return self._client.predict(signature, inputs)
+        except ServerError as error:
+            cause = error.__cause__
+            details = " ".join(((cause.details() if isinstance(cause, grpc.Call) else "") or str(error)).split())
+            message = f"the retrieval service at {self._target} refused the request ({error.code.name}): {details}"
+            if error.code is grpc.StatusCode.UNAVAILABLE:
+                message = (
+                    f"no retrieval service answers at {self._target} ({details}); start one with "
+                    "`h2rec retrieval serve` or give its address with --target HOST:PORT"
+                )
+            raise ServerError(error.code, message) from error
 
 
 def _listing(k: int, exclude: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
     result = {names.K: np.asarray(k, np.int32)}
     if exclude:
-        result[signatures.EXCLUDE] = _lists(exclude)
+        result[names.EXCLUDE] = _lists(exclude)
     return result
 
 

@@ -12,28 +12,24 @@ from h2rec_tf import names, retrieval
 from serving.retrieval_service.engine import Engine, UnavailableError
 from serving.retrieval_service.log import LogWriteError
 from serving.retrieval_service.mutations import Delete, Mutation, Upsert
-from serving.retrieval_service.options import Limits
 from serving.retrieval_service.results import Hit, Written
 from serving.retrieval_service.signatures import (
     DELETE,
-    EXCLUDE,
     EXISTED,
     PATH,
     REBALANCE,
     SEARCH,
     SEQUENCE,
-    SIMILAR_ITEMS,
     SNAPSHOT,
     STATUS,
     TEXT_VECTORS,
     TEXTS,
     UPSERT,
-    VECTORS,
 )
 from serving.retrieval_service.towers import ItemTower, QueryTower
 from serving.server.errors import RequestError
 
-_LONGEST_ID, _LONGEST_TITLE = 1024, 16 * 1024
+_LONGEST_ID, _LONGEST_TITLE, _LONGEST_EXCLUDE = 1024, 16 * 1024, 10_000
 # Squares of two such lengths multiply to a finite float32, so every score is finite.
 _LONGEST_VECTOR = 1e18
 
@@ -45,30 +41,30 @@ class Operations:
 
     Args:
         engine: where the items are.
-        limits: the largest request that is answered.
         width: D.
         query_tower: for histories; None: searches by vector only.
         item_tower: for upserts without vectors; None: vectors only.
+        search_rows: most rows of one search.
     """
 
     def __init__(
         self,
         engine: Engine,
-        limits: Limits,
         *,
         width: int,
         query_tower: QueryTower | None = None,
         item_tower: ItemTower | None = None,
+        search_rows: int = 1024,
     ) -> None:
         self._engine = engine
-        self._limits = limits
+        self._search_rows = search_rows
         self._width = width
         self._query_tower = query_tower
         self._item_tower = item_tower
         self._handlers: dict[str, Callable[[Arrays], dict[str, np.ndarray]]] = {
             names.SERVING_DEFAULT: self._recommend,
             SEARCH: self._search,
-            SIMILAR_ITEMS: self._similar_items,
+            names.SIMILAR_ITEMS: self._similar_items,
             names.ITEM_EMBEDDING: self._item_embedding,
             names.ITEM_TITLES: self._item_titles,
             UPSERT: self._upsert,
@@ -110,8 +106,8 @@ class Operations:
         return self._answer(self._query_tower.user_vectors(histories), inputs, excluded)
 
     def _search(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        vectors = inputs[VECTORS]
-        _check_vectors(vectors, VECTORS, self._width)
+        vectors = inputs[names.VECTORS]
+        _check_vectors(vectors, names.VECTORS, self._width)
         return self._answer(vectors, inputs, self._excluded(inputs, len(vectors)))
 
     def _similar_items(self, inputs: Arrays) -> dict[str, np.ndarray]:
@@ -124,13 +120,13 @@ class Operations:
         hits: list[list[Hit]] = [[] for _ in item_ids]
         if known:
             queries = np.stack([vector for vector in vectors if vector is not None])
-            found = self._engine.index.search(queries, self._k(inputs), [excluded[row] for row in known])
+            found = self._engine.index.search(queries, int(inputs[names.K]), [excluded[row] for row in known])
             for row, entry in zip(known, found, strict=True):
                 hits[row] = entry
         return _found(hits)
 
     def _answer(self, queries: np.ndarray, inputs: Arrays, excluded: list[set[str]]) -> dict[str, np.ndarray]:
-        k = self._k(inputs)
+        k = int(inputs[names.K])
         return _found(self._engine.index.search(queries, k, excluded) if len(queries) else [])
 
     def _item_embedding(self, inputs: Arrays) -> dict[str, np.ndarray]:
@@ -150,13 +146,13 @@ class Operations:
         for row, title in enumerate(titles):
             if len(title.encode()) > _LONGEST_TITLE:
                 raise RequestError.invalid(f"`{names.TITLES}` row {row}: longer than {_LONGEST_TITLE} bytes")
-        for alias in (names.TITLES, VECTORS, TEXTS, TEXT_VECTORS):
+        for alias in (names.TITLES, names.VECTORS, TEXTS, TEXT_VECTORS):
             if len(inputs[alias]) not in (0, len(item_ids)):
                 raise RequestError.invalid(f"`{alias}` has {len(inputs[alias])} rows for {len(item_ids)} item ids")
         if not item_ids:
             return self._nothing_written()
         vectors, found_titles = self._item_vectors(item_ids, inputs)
-        _check_vectors(vectors, VECTORS, self._width)
+        _check_vectors(vectors, names.VECTORS, self._width)
         # Of an id that stands there twice the last one counts, as if they had come one after the other.
         rows = list({item_id: row for row, item_id in enumerate(item_ids)}.values())
         kept = tuple(item_ids[row] for row in rows)
@@ -184,23 +180,23 @@ class Operations:
 
     def _item_vectors(self, item_ids: list[str], inputs: Arrays) -> tuple[np.ndarray, list[str]]:
         """float32 `[B, D]` and titles, from whatever a request says of its items."""
-        given = [alias for alias in (VECTORS, TEXTS, TEXT_VECTORS) if len(inputs[alias])]
+        given = [alias for alias in (names.VECTORS, TEXTS, TEXT_VECTORS) if len(inputs[alias])]
         if len(given) > 1:
             raise RequestError.invalid(
-                f"give one of `{VECTORS}`, `{TEXTS}` and `{TEXT_VECTORS}`, got {' and '.join(given)}"
+                f"give one of `{names.VECTORS}`, `{TEXTS}` and `{TEXT_VECTORS}`, got {' and '.join(given)}"
             )
         titles = [""] * len(item_ids)
-        if given == [VECTORS]:
-            return inputs[VECTORS], titles
+        if given == [names.VECTORS]:
+            return inputs[names.VECTORS], titles
         tower = self._item_tower
         if tower is None:
-            raise RequestError.failed_precondition(f"the service has no model to make vectors with: give `{VECTORS}`")
+            raise RequestError.failed_precondition(f"there is no model to make vectors with: give `{names.VECTORS}`")
         # What training found out about an item is better than what its text promises.
         vectors, known, titles = tower.trained(item_ids)
         new = [row for row in range(len(item_ids)) if not known[row]]
         if new and not given:
             raise RequestError.invalid(
-                f"item `{item_ids[new[0]]}` is not in the model: give `{TEXTS}`, `{TEXT_VECTORS}` or `{VECTORS}`"
+                f"item `{item_ids[new[0]]}` is not in the model: give `{TEXTS}`, `{TEXT_VECTORS}` or `{names.VECTORS}`"
             )
         if new:
             vectors = vectors.copy()
@@ -212,21 +208,19 @@ class Operations:
                 vectors[new] = tower.from_text_vectors(inputs[TEXT_VECTORS][new])
         return vectors, titles
 
-    def _k(self, inputs: Arrays) -> int:
-        k = int(inputs[names.K])
-        if not 1 <= k <= self._limits.k:
-            raise RequestError.invalid(f"input `{names.K}` must be between 1 and {self._limits.k}, got {k}")
-        return k
-
     def _excluded(self, inputs: Arrays, rows: int) -> list[set[str]]:
-        lists = inputs[EXCLUDE]
-        if len(lists) not in (0, rows):
-            raise RequestError.invalid(f"input `{EXCLUDE}` has {len(lists)} rows for {rows} queries")
-        if len(lists) and lists.shape[1] > self._limits.history_length:
+        """A set of ids for each row; one list stands for all."""
+        if rows > self._search_rows:
+            raise RequestError.invalid(f"the request has {rows} rows, at most {self._search_rows} are searched")
+        lists = inputs[names.EXCLUDE]
+        if len(lists) not in (1, rows):
+            raise RequestError.invalid(f"input `{names.EXCLUDE}` has {len(lists)} rows for {rows} queries")
+        if lists.shape[1] > _LONGEST_EXCLUDE:
             raise RequestError.invalid(
-                f"input `{EXCLUDE}` is {lists.shape[1]} long, at most {self._limits.history_length} are taken"
+                f"input `{names.EXCLUDE}` is {lists.shape[1]} long, at most {_LONGEST_EXCLUDE} are taken"
             )
-        return [{_text(item_id) for item_id in row} for row in lists] if len(lists) else [set() for _ in range(rows)]
+        sets = [{_text(item_id) for item_id in row} for row in lists]
+        return sets if len(lists) == rows else [set(sets[0]) for _ in range(rows)]
 
 
 def _found(hits: list[list[Hit]]) -> dict[str, np.ndarray]:
@@ -238,7 +232,8 @@ def _found(hits: list[list[Hit]]) -> dict[str, np.ndarray]:
         for column, hit in enumerate(entries):
             ids[row, column], titles[row, column] = hit.item_id.encode(), hit.title.encode()
             scores[row, column] = hit.score
-    return {names.ITEM_IDS: ids, names.TITLES: titles, names.SCORES: scores}
+    counts = np.asarray([len(entries) for entries in hits], np.int32)
+    return {names.ITEM_IDS: ids, names.TITLES: titles, names.SCORES: scores, names.COUNT: counts}
 
 
 def _written(written: Written, asked: Sequence[str], changed: Sequence[str]) -> dict[str, np.ndarray]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 
 from h2rec_tf.config import IndexConfig
-
-MEBIBYTE = 1024 * 1024
+from serving.server.options import CORES, MEBIBYTE, METRICS_PATH, Limits, Security
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,60 +29,46 @@ class StoreOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class Limits:
-    """The largest request that is answered. Each one bounds the memory that one request can take.
-
-    Attributes:
-        message_bytes: size of a request or a response on the wire.
-        batch_size: rows of a search.
-        write_size: items of one upsert or delete.
-        history_length: columns of a history or of a list of excluded items, padding included.
-        k: items a row.
-        writers: writes that are answered at a time.
-        waiting_writes: writes that wait for one of these; more are told to try again.
-    """
-
-    message_bytes: int = 16 * MEBIBYTE
-    batch_size: int = 1024
-    write_size: int = 10_000
-    history_length: int = 1000
-    k: int = 1000
-    writers: int = 16
-    waiting_writes: int = 256
-
-
-@dataclasses.dataclass(frozen=True)
 class RetrievalOptions:
-    """Where and how to serve one data folder.
+    """Where and how to serve one data folder. What is not said here is as in `ServerOptions`.
 
     Attributes:
         data_dir: folder of log and snapshots.
         model_dir: SavedModel, or folder of numbered versions, whose towers make the vectors; "" for none.
         model_server: `host:port` of a model server to ask instead.
         model_name: name that the model is served under there.
-        text_encoder: folder of the text encoder that goes with the model; "" for none.
+        model_ca: PEM file of the authority that signed that server's certificate; "" for no encryption.
+        model_token: bearer token for that server.
+        text_encoder: folder of the text encoder that goes with the model; "": the one in `model_dir`, if any.
         width: D where there is no model; 0 with one.
-        name: name that requests must give.
-        host: address to listen on; anything but loopback needs `insecure`.
-        port: TCP port; 0 takes a free one.
-        insecure: listen without encryption on an address that other machines can reach.
-        readers: searches answered at the same time.
-        grace_seconds: time that running requests get to finish at shutdown.
+        name: that requests give.
+        readers: searches at a time.
+        writers: writes at a time.
+        waiting_writes: writes that may wait for one of these; more are told to try again.
+        search_rows: most rows of one search; `limits.batch_size` bounds the items of a write.
         store: how items are kept.
-        limits: the largest request that is answered.
     """
 
     data_dir: str
     model_dir: str = ""
     model_server: str = ""
     model_name: str = "h2rec"
+    model_ca: str = ""
+    model_token: str = ""
     text_encoder: str = ""
     width: int = 0
     name: str = "h2rec"
     host: str = "127.0.0.1"
     port: int = 8510
-    insecure: bool = False
-    readers: int = 2 * (os.cpu_count() or 1)
+    rest_port: int | None = None
+    security: Security = dataclasses.field(default_factory=Security)
     grace_seconds: float = 10.0
+    limits: Limits = dataclasses.field(default_factory=lambda: Limits(batch_size=10_000))
+    metrics_path: str = METRICS_PATH
+    access_log: str = ""
+    log_inputs: bool = False
+    readers: int = 2 * CORES
+    writers: int = 16
+    waiting_writes: int = 256
+    search_rows: int = 1024
     store: StoreOptions = StoreOptions()
-    limits: Limits = Limits()

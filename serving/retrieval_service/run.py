@@ -14,7 +14,8 @@ from serving.server.run import log_to_stderr
 def run(options: RetrievalOptions) -> None:
     """Serves until SIGTERM or SIGINT; running requests end first.
 
-    The one line on stdout, once requests are answered, is `retrieval of N items on HOST:PORT`; events go to stderr.
+    The first line on stdout, once requests are answered, is `retrieval of N items on HOST:PORT`; the second, with REST,
+    `REST on URL`. Events go to stderr.
 
     Raises:
         InputError: as `RetrievalServer.start`.
@@ -26,4 +27,6 @@ def run(options: RetrievalOptions) -> None:
         signal.signal(number, lambda *unused: ended.set())
     with RetrievalServer(options) as server:
         print(f"retrieval of {server.engine.status().items} items on {server.target}", flush=True)
+        if server.rest_url:
+            print(f"REST on {server.rest_url}", flush=True)
         ended.wait()

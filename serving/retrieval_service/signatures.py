@@ -3,68 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from tensorflow.core.framework import types_pb2
-from tensorflow.core.protobuf import meta_graph_pb2
 
 from h2rec_tf import names
 from serving import tensors
 
-SEARCH, SIMILAR_ITEMS = "search", "similar_items"
+SEARCH = "search"
 UPSERT, DELETE = "upsert", "delete"
 SNAPSHOT, REBALANCE, STATUS = "snapshot", "rebalance", "status"
-EXCLUDE, VECTORS, TEXTS, TEXT_VECTORS = "exclude", "vectors", "texts", "text_vectors"
+TEXTS, TEXT_VECTORS = "texts", "text_vectors"
 SEQUENCE, EXISTED, PATH = "sequence", "existed", "path"
 
-# Operations on many items at once, which a search never is.
+# Operations that wait for the disk.
 WRITES = frozenset({UPSERT, DELETE})
-# Operations that wait for the disk or longer, and never keep a search from running.
-SLOW = frozenset({UPSERT, DELETE, SNAPSHOT, REBALANCE})
+# Operations that take seconds or minutes.
+MAINTENANCE = frozenset({SNAPSHOT, REBALANCE})
 
-_STRING, _FLOAT, _INT, _LONG, _BOOL = (
-    types_pb2.DT_STRING,
-    types_pb2.DT_FLOAT,
-    types_pb2.DT_INT32,
-    types_pb2.DT_INT64,
-    types_pb2.DT_BOOL,
-)
+# TensorFlow's numbers of its types.
+_FLOAT, _INT, _STRING, _LONG, _BOOL = 1, 3, 7, 9, 10
 _Spec = tuple[int, list[int]]
 _STRINGS: _Spec = (_STRING, [-1])
 _LISTS: _Spec = (_STRING, [-1, -1])
-_FOUND: dict[str, _Spec] = {names.ITEM_IDS: _LISTS, names.TITLES: _LISTS, names.SCORES: (_FLOAT, [-1, -1])}
-_NO_STRINGS, _NO_LISTS = np.empty(0, object), np.empty((0, 0), object)
+_FOUND: dict[str, _Spec] = {
+    names.ITEM_IDS: _LISTS,
+    names.TITLES: _LISTS,
+    names.SCORES: (_FLOAT, [-1, -1]),
+    names.COUNT: (_INT, [-1]),
+}
+_NO_STRINGS, _NO_LISTS = np.empty(0, object), np.empty((1, 0), object)
 
 
-def definitions(width: int, *, query_tower: bool) -> dict[str, meta_graph_pb2.SignatureDef]:
-    """All signatures by name.
+def definitions(width: int, *, query_tower: bool) -> dict[str, Any]:
+    """All signatures by name, as SignatureDefs.
 
     Args:
         width: D.
         query_tower: histories can be turned into vectors.
     """
     vectors: _Spec = (_FLOAT, [-1, width])
-    listing: dict[str, _Spec] = {names.K: (_INT, []), EXCLUDE: _LISTS}
-    defaults = {names.K: np.asarray(10, np.int32), EXCLUDE: _NO_LISTS}
+    listing: dict[str, _Spec] = {names.K: (_INT, []), names.EXCLUDE: _LISTS}
+    defaults = {names.K: np.asarray(10, np.int32), names.EXCLUDE: _NO_LISTS}
     written: dict[str, _Spec] = {SEQUENCE: (_LONG, []), EXISTED: (_BOOL, [-1])}
     done: dict[str, _Spec] = {SEQUENCE: (_LONG, []), PATH: (_STRING, [])}
     result = {
-        SEARCH: _definition({VECTORS: vectors, **listing}, _FOUND, defaults),
-        SIMILAR_ITEMS: _definition({names.ITEM_IDS: _STRINGS, **listing}, _FOUND, defaults),
+        SEARCH: _definition({names.VECTORS: vectors, **listing}, _FOUND, defaults),
+        names.SIMILAR_ITEMS: _definition({names.ITEM_IDS: _STRINGS, **listing}, _FOUND, defaults),
         names.ITEM_EMBEDDING: _definition({names.ITEM_IDS: _STRINGS}, {names.EMBEDDING: vectors}),
         names.ITEM_TITLES: _definition({names.ITEM_IDS: _STRINGS}, {names.TITLES: _STRINGS}),
         UPSERT: _definition(
             {
                 names.ITEM_IDS: _STRINGS,
                 names.TITLES: _STRINGS,
-                VECTORS: vectors,
+                names.VECTORS: vectors,
                 TEXTS: _STRINGS,
                 TEXT_VECTORS: (_FLOAT, [-1, -1]),
             },
             written,
             {
                 names.TITLES: _NO_STRINGS,
-                VECTORS: np.empty((0, width), np.float32),
+                names.VECTORS: np.empty((0, width), np.float32),
                 TEXTS: _NO_STRINGS,
                 TEXT_VECTORS: np.empty((0, 0), np.float32),
             },
@@ -90,7 +89,10 @@ def definitions(width: int, *, query_tower: bool) -> dict[str, meta_graph_pb2.Si
 
 def _definition(
     inputs: Mapping[str, _Spec], outputs: Mapping[str, _Spec], defaults: Mapping[str, np.ndarray] | None = None
-) -> meta_graph_pb2.SignatureDef:
+) -> Any:
+    # Here, so that a client does not wait for TensorFlow.
+    from tensorflow.core.protobuf import meta_graph_pb2
+
     result = meta_graph_pb2.SignatureDef(method_name="tensorflow/serving/predict")
     for specs, infos in ((inputs, result.inputs), (outputs, result.outputs)):
         for alias, (dtype, shape) in specs.items():

@@ -15,8 +15,6 @@ from h2rec_tf.text.factory import load_text_encoder
 from serving.retrieval_service.models import Model
 from serving.server.errors import RequestError
 
-COLD_ITEM_EMBEDDING = "cold_item_embedding"
-
 
 class QueryTower(Protocol):
     """Histories to user vectors."""
@@ -86,12 +84,12 @@ class ModelTowers:
 
     def from_text_vectors(self, vectors: np.ndarray) -> np.ndarray:
         """As `ItemTower`."""
-        inputs = self._model.inputs(COLD_ITEM_EMBEDDING)
+        inputs = self._model.inputs(names.COLD_ITEM_EMBEDDING)
         if len(inputs) != 1:
             raise RequestError.failed_precondition(
-                f"the model has no signature `{COLD_ITEM_EMBEDDING}`: send `vectors`, or export the model anew"
+                f"the model has no signature `{names.COLD_ITEM_EMBEDDING}`: send `vectors`, or export the model anew"
             )
-        outputs = self._model.predict(COLD_ITEM_EMBEDDING, {next(iter(inputs)): vectors})
+        outputs = self._model.predict(names.COLD_ITEM_EMBEDDING, {next(iter(inputs)): vectors})
         return outputs[names.EMBEDDING]
 
 
