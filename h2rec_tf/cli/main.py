@@ -17,6 +17,7 @@ _COMMANDS = {
     "data": ("h2rec_tf.cli.data", "data", "Check interaction and item files; write a synthetic data set."),
     "semantic-ids": ("h2rec_tf.cli.semantic_ids", "semantic_ids", "Build semantic IDs and report on the codebooks."),
     "train": ("h2rec_tf.cli.train", "train", "Train a model from files, without a pipeline."),
+    "index": ("h2rec_tf.cli.index", "index", "Build, evaluate and tune a ScaNN index of a model's items."),
     "evaluate": ("h2rec_tf.cli.evaluate", "evaluate", "Measure a trained model beside popularity and item-kNN."),
     "bench": ("h2rec_tf.cli.bench", "bench", "Measure quality and speed."),
 }

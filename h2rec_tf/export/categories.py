@@ -24,6 +24,7 @@ class Categories(tf.Module):
         members = np.zeros((max(1, *(len(row) for row in rows)), len(rows) + 1), np.int32)
         for place, row in enumerate(rows, start=1):
             members[: len(row), place] = [number[name] for name in row]
+        self._names = tf.Variable(["", *names], trainable=False, name="names")
         self._members = tf.Variable(members, trainable=False, name="members")
         self._width = members.shape[0]
         self._count = len(names)

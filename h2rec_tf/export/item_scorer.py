@@ -39,7 +39,11 @@ class ItemScorer(tf.Module):
         # are in it, since the signatures capture them. One traced encoder serves all signatures.
         self._variables = list(model.variables)
         self._encode = model.user_vectors
-        self._table = tf.Variable(model.item_table(), trainable=False, name="item_table")
+        table = model.item_table()
+        # A loaded model's table is shared with it.
+        self._table = (
+            table if isinstance(table, tf.Variable) else tf.Variable(table, trainable=False, name="item_table")
+        )
         self._popularity = tf.Variable(popularity.astype(np.float32), trainable=False, name="popularity")
         labels = slices.popularity_labels(popularity, head_fraction).astype(str)
         self._labels = tf.Variable(labels, trainable=False, name="popularity_labels")

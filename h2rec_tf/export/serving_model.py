@@ -10,7 +10,9 @@ from h2rec_tf.export.categories import Categories
 from h2rec_tf.export.histories import for_each_row
 from h2rec_tf.export.item_scorer import ItemScorer
 from h2rec_tf.export.scoring import Scoring
+from h2rec_tf.models.cold_items import ColdItems
 from h2rec_tf.models.h2rec import H2Rec
+from h2rec_tf.text.base import TextEncoder
 
 
 class ServingModel(ItemScorer):
@@ -28,6 +30,8 @@ class ServingModel(ItemScorer):
         item_block: items scored at once; bounds the score matrix to `[B, item_block]`.
         categories: `[N]` strings, names of each item's categories with "|" between them; None where the catalogue has
             none.
+        cold_items: gives vectors to items that are not in the catalogue; None leaves that out.
+        text_encoder: what turned the catalogue's texts into vectors; None where they were given.
     """
 
     def __init__(
@@ -42,6 +46,8 @@ class ServingModel(ItemScorer):
         head_fraction: float = 0.2,
         item_block: int = 65536,
         categories: np.ndarray | None = None,
+        cold_items: ColdItems | None = None,
+        text_encoder: TextEncoder | None = None,
     ) -> None:
         super().__init__(
             model, popularity=popularity, max_length=max_length, head_fraction=head_fraction, item_block=item_block
@@ -58,6 +64,8 @@ class ServingModel(ItemScorer):
             tf.math.divide_no_nan(1.0, lengths), trainable=False, name="inverse_lengths"
         )
         self.categories = None if categories is None else Categories(categories)
+        self.cold_items = cold_items
+        self.text_encoder = text_encoder
 
     def indices(self, ids: tf.Tensor) -> tf.Tensor:
         """string `[...]` item ids -> int32 `[...]` item indices; 0 for unknown ids and ""."""

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from h2rec_tf import names
 from h2rec_tf.export.serving_model import ServingModel
+from h2rec_tf.models.cold_items import ColdItems
 
 
 def serving_signatures(model: ServingModel) -> dict[str, Any]:
@@ -25,6 +26,8 @@ def serving_signatures(model: ServingModel) -> dict[str, Any]:
     - `user_embedding`: `history` -> `embedding` float32 `[B, D]`.
     - `item_embedding`: `item_ids` -> `embedding` float32 `[B, D]`; zeros for unknown ids.
     - `item_titles`: `item_ids` -> `titles` string `[B]`; "" for unknown ids.
+    - `cold_item_embedding`: `vectors` float32 `[B, D_x]`, text vectors of items that are not in the catalogue ->
+      `embedding` float32 `[B, D]` and `codes` int32 `[B, L]`; there only with `model.cold_items`.
     """
     strings = tf.TensorSpec([None], tf.string)
     histories = tf.TensorSpec([None, None], tf.string, name=names.HISTORY)
@@ -87,7 +90,7 @@ def serving_signatures(model: ServingModel) -> dict[str, Any]:
     def item_titles(item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         return {names.TITLES: model.item_titles(model.indices(item_ids))}
 
-    return {
+    signatures = {
         names.SERVING_DEFAULT: serving_default,
         names.SERVE_EXAMPLES: serve_examples,
         names.SIMILAR_ITEMS: similar_items,
@@ -96,3 +99,15 @@ def serving_signatures(model: ServingModel) -> dict[str, Any]:
         names.ITEM_EMBEDDING: item_embedding,
         names.ITEM_TITLES: item_titles,
     }
+    if model.cold_items is not None:
+        signatures[names.COLD_ITEM_EMBEDDING] = _cold_item_embedding(model.cold_items)
+    return signatures
+
+
+def _cold_item_embedding(cold_items: ColdItems) -> Any:
+    @tf.function(input_signature=[tf.TensorSpec([None, cold_items.dimensions], tf.float32, name=names.VECTORS)])
+    def cold_item_embedding(vectors: tf.Tensor) -> dict[str, tf.Tensor]:
+        codes = cold_items.codes(vectors)
+        return {names.EMBEDDING: cold_items.vectors(codes), names.CODES: codes}
+
+    return cold_item_embedding

@@ -72,6 +72,16 @@ class IndexReport:
             raise InputError(f"{path}: no index report here; write one with `h2rec index evaluate --json`")
         return cls(**json.loads(file.read_text(encoding="utf-8")))
 
+    def table(self) -> str:
+        """The figures as text."""
+        memory = f"{self.memory_bytes / 2**20:.1f} MiB in memory, " if self.memory_bytes else ""
+        return (
+            f"{self.kind}, {self.items} items x {self.dimensions}: recall@{self.k} {self.recall:.4f} "
+            f"over {self.queries} queries\n"
+            f"a query: p50 {self.p50_ms:.3f} ms, p99 {self.p99_ms:.3f} ms, {self.queries_per_second:.0f} a second\n"
+            f"{memory}{self.bytes / 2**20:.1f} MiB on disk"
+        )
+
     def problems(self, config: IndexConfig) -> list[str]:
         """Why the index must not be used, one line a reason; empty means blessed.
 

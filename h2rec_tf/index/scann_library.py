@@ -30,6 +30,18 @@ def pybind() -> Any:
     return scann_ops_pybind
 
 
+def operations() -> Any:
+    """The module `scann.scann_ops`, whose searchers are TensorFlow ops.
+
+    Raises:
+        MissingDependencyError: ScaNN is not installed.
+    """
+    pybind()
+    from scann import scann_ops
+
+    return scann_ops
+
+
 def save_searcher(searcher: Any, directory: pathlib.Path) -> None:
     """Writes a searcher's files so that the directory can be moved.
 
