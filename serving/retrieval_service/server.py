@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import pathlib
 import threading
 from collections.abc import Sequence
 
 from h2rec_tf.errors import InputError
+from h2rec_tf.export.saved import ENCODER_DIR, EXTRA_DIR
 from serving.client import Connection
 from serving.retrieval_service.engine import Engine
 from serving.retrieval_service.models import LocalModel, Model, ServedModel
@@ -83,7 +85,7 @@ class RetrievalServer:
         model = _model(options)
         if model is not None:
             undo.callback(model.close)
-            towers = ModelTowers(model, text_encoder=options.text_encoder)
+            towers = ModelTowers(model, text_encoder=options.text_encoder or _own_encoder(model))
             width, version = towers.width, model.version
         if width < 1:
             raise InputError("--dimensions: give the width of the vectors, or a model (--model-dir or --model-server)")
@@ -120,6 +122,12 @@ def _model(options: RetrievalOptions) -> Model | None:
         connection = Connection(options.model_server, ca=options.model_ca, token=options.model_token)
         return ServedModel(connection, name=options.model_name, timeout=_MODEL_TIMEOUT)
     return None
+
+
+def _own_encoder(model: Model) -> str:
+    """Folder of the text encoder that was exported with a model in this process; "" without one."""
+    path = pathlib.Path(model.path) / EXTRA_DIR / ENCODER_DIR if isinstance(model, LocalModel) else None
+    return str(path) if path and path.is_dir() else ""
 
 
 def _refuse(configs: Sequence[ModelConfig]) -> None:
