@@ -190,7 +190,7 @@ def _encoded(item):
 
 ALIASES = ["vectors", "item_ids", "history", "k", "exclude", "titles", "texts", "text_vectors"]
 ARRAYS = st.one_of(
-    st.lists(st.sampled_from([b"", b"i1", b"\xff", b"new"]), max_size=3).map(lambda items: np.asarray(items, object)),
+    st.lists(st.sampled_from([b"", b"fuzz", b"\xff", b"new"]), max_size=3).map(lambda items: np.asarray(items, object)),
     st.integers(-2, 5).map(np.int32).map(np.asarray),
     st.tuples(st.integers(0, 3), st.integers(0, 5), st.sampled_from([0.0, 1.0, np.nan, 1e38])).map(
         lambda made: np.full(made[:2], made[2], np.float32)
