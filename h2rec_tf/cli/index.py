@@ -151,5 +151,12 @@ def _user_vectors(
     from h2rec_tf.index.queries import histories_of_items, histories_of_users
 
     if interactions:
-        return model.queries(histories_of_users(interactions, config.queries, **columns))
+        histories = histories_of_users(
+            interactions,
+            config.queries,
+            user_column=columns["user_column"],
+            item_column=columns["item_column"],
+            timestamp_column=columns["timestamp_column"],
+        )
+        return model.queries(histories)
     return model.queries(histories_of_items(model.item_ids, config.queries))

@@ -35,6 +35,7 @@ class ItemScorer(tf.Module):
         self.num_items = model.num_items
         self.max_length = max_length
         self.item_block = item_block
+        self.seen_size = model.seen_size
         # The Keras model stays out of the saved object graph (its layers would each be traced again); its variables
         # are in it, since the signatures capture them. One traced encoder serves all signatures.
         self._variables = list(model.variables)

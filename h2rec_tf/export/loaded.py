@@ -38,6 +38,7 @@ class LoadedModel:
         self.titles = _texts(self.loaded._titles)[1:]
         self.popularity = self.loaded._popularity.numpy()
         self.num_items = len(self.item_ids)
+        self.seen_size = self.limits.seen_size
         self.user_vectors = self.loaded._encode
         # Owned by `loaded`.
         self.variables: list[tf.Variable] = []

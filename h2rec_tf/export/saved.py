@@ -29,11 +29,13 @@ class ServingLimits:
         max_length: items of history the model reads.
         max_k: longest list.
         item_block: items scored at once.
+        seen_size: last columns of the vectors that only tell what was seen.
     """
 
     max_length: int
     max_k: int
     item_block: int
+    seen_size: int
 
     @classmethod
     def load(cls, directory: str) -> ServingLimits:
@@ -62,7 +64,7 @@ def export_model(module: ServingModel, directory: str, *, signatures: Mapping[st
     tf.saved_model.save(module, directory, signatures={**serving_signatures(module), **(signatures or {})})
     extra = pathlib.Path(directory) / EXTRA_DIR
     extra.mkdir(exist_ok=True)
-    limits = ServingLimits(module.max_length, module.max_k, module.item_block)
+    limits = ServingLimits(module.max_length, module.max_k, module.item_block, module.seen_size)
     (extra / LIMITS_FILE).write_text(json.dumps(dataclasses.asdict(limits)), encoding="utf-8")
     if module.text_encoder is not None:
         module.text_encoder.save(str(extra / ENCODER_DIR))

@@ -59,10 +59,10 @@ class ServingModel(ItemScorer):
             tf.constant(item_ids.astype(str)), tf.range(1, self.num_items + 1, dtype=tf.int64)
         )
         self._lookup = tf.lookup.StaticHashTable(initializer, default_value=0)
-        lengths = tf.norm(self._table, axis=1)
-        self._inverse_lengths = tf.Variable(
-            tf.math.divide_no_nan(1.0, lengths), trainable=False, name="inverse_lengths"
-        )
+        # Without the columns that only tell what was seen: likeness has nothing to do with them.
+        learned = self._table[:, : self._table.shape[1] - self.seen_size]
+        inverse = tf.math.divide_no_nan(1.0, tf.norm(learned, axis=1))
+        self._inverse_lengths = tf.Variable(inverse, trainable=False, name="inverse_lengths")
         self.categories = None if categories is None else Categories(categories)
         self.cold_items = cold_items
         self.text_encoder = text_encoder
@@ -124,7 +124,7 @@ class ServingModel(ItemScorer):
         return self._listed(*self.best(scoring, self._checked(k), excluded))
 
     def similar(self, items: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The items whose vectors have the largest cosines with the given items' vectors.
+        """The items whose vectors, without what only tells what was seen, have the largest cosines with the given ones.
 
         Args:
             items: int32 `[B]`; for 0 nothing comes back.
@@ -137,6 +137,7 @@ class ServingModel(ItemScorer):
             InvalidArgumentError: `k` out of range.
         """
         queries = tf.gather(self._table, items) * tf.gather(self._inverse_lengths, items)[:, None]
+        queries *= tf.cast(tf.range(tf.shape(queries)[1]) < tf.shape(queries)[1] - self.seen_size, tf.float32)
         scoring = Scoring(
             queries, self._table, self.item_block, answered=items[:, None] > 0, scale=self._inverse_lengths
         )

@@ -115,5 +115,6 @@ def tune_index(vectors: np.ndarray, queries: np.ndarray, *, config: IndexConfig)
 
 
 def _in_memory(vectors: np.ndarray, settings: IndexSettings) -> Index:
-    manifest = IndexManifest(*vectors.shape, settings=settings, build_seconds=0.0, bytes=0)
+    items, dimensions = vectors.shape
+    manifest = IndexManifest(items=items, dimensions=dimensions, settings=settings, build_seconds=0.0, bytes=0)
     return Index(make_searcher(vectors, settings), np.arange(len(vectors)).astype(object), manifest)

@@ -121,6 +121,11 @@ class H2Rec(tfrs.Model):
         )
         return self._scored(*(part.table() for part in parts))
 
+    @property
+    def seen_size(self) -> int:
+        """Last columns of user and item vectors that only tell what was seen; they say nothing about likeness."""
+        return 0 if self.seen is None else self.seen.num_slots
+
     def cold_item_vectors(
         self, codes: tf.Tensor, mean: Callable[[Callable[[tf.Tensor], tf.Tensor]], tf.Tensor]
     ) -> tf.Tensor:
@@ -139,7 +144,9 @@ class H2Rec(tfrs.Model):
             parts.append(mean(self.hash_ids))
         if self.branches != "hid":
             parts.append(tf.cast(self.semantic_ids.of_codes(codes), tf.float32))
-        return self._scored(tf.add_n(parts)) if self.branches == "sum" else self._scored(*parts)
+        learned = self._scored(tf.add_n(parts)) if self.branches == "sum" else self._scored(*parts)
+        # Nobody has seen them: no slot.
+        return tf.pad(learned, [[0, 0], [0, self.seen_size]])
 
     def encode(
         self, items: tf.Tensor, *, with_masked: bool = False, training: bool | None = None

@@ -90,7 +90,13 @@ class ModelTowers:
                 f"the model has no signature `{names.COLD_ITEM_EMBEDDING}`: send `vectors`, or export the model anew"
             )
         outputs = self._model.predict(names.COLD_ITEM_EMBEDDING, {next(iter(inputs)): vectors})
-        return outputs[names.EMBEDDING]
+        found = outputs[names.EMBEDDING]
+        if found.shape[1] != self.width:
+            raise RequestError.failed_precondition(
+                f"the model's `{names.COLD_ITEM_EMBEDDING}` gives vectors of width {found.shape[1]}, its users have "
+                f"{self.width}: export the model anew"
+            )
+        return found
 
 
 def _encoder(directory: str) -> TextEncoder:

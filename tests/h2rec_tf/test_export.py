@@ -282,7 +282,7 @@ def test_similar_items_are_the_nearest_by_cosine_without_the_item_itself(model: 
     ids = [IDS[6], "nowhere", IDS[0]]
     answer = signatures[names.SIMILAR_ITEMS](item_ids=tf.constant(ids), k=tf.constant(5))
     answer = {key: value.numpy() for key, value in answer.items()}
-    table = model.item_table().numpy()[1:]
+    table = model.learned_table().numpy()[1:]
     unit = table / np.linalg.norm(table, axis=1, keepdims=True)
     for row, place in ((0, 6), (2, 0)):
         cosines = unit @ unit[place]

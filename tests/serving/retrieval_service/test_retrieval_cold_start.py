@@ -44,6 +44,7 @@ def exported(tmp_path_factory) -> str:
     return str(directory.parent)
 
 
+@pytest.mark.slow  # Trains, exports and serves a model.
 def test_a_new_text_is_found_by_the_users_of_its_topic(exported, tmp_path):
     catalogue = [f"{topic} {number}" for topic in TOPICS for number in range(EACH)]
     users = [["shoes 1", "shoes 5", "shoes 9"], ["pans 2", "pans 4"]]
