@@ -21,7 +21,7 @@ import os
 import pathlib
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from h2rec_tf.errors import H2RecError, InputError
 
@@ -30,10 +30,10 @@ logger = logging.getLogger("h2rec.serving")
 # Errors that more space mends (the last one: a limit on the size of a file).
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SUFFIX = ".log"
-_MAGIC = b"H2RecLog1\n"
-_FRAME_MAGIC = 0x57324852
-_HEADER = struct.Struct("<IIQII")
-_LENGTH = struct.Struct("<I")
+MAGIC = b"H2RecLog1\n"
+FRAME_MAGIC = 0x57324852
+HEADER = struct.Struct("<IIQII")
+LENGTH = struct.Struct("<I")
 
 
 class LogWriteError(H2RecError):
@@ -114,10 +114,10 @@ class WriteAheadLog:
             self.rotate()
         if self._broken:
             raise LogWriteError(self._broken)
-        payload = b"".join(part for record in records for part in (_LENGTH.pack(len(record)), record))
+        payload = b"".join(part for record in records for part in (LENGTH.pack(len(record)), record))
         first = self.next_sequence
-        head = _HEADER.pack(_FRAME_MAGIC, len(payload), first, zlib.crc32(payload), 0)[:-4]
-        frame = head + _LENGTH.pack(zlib.crc32(head)) + payload
+        head = HEADER.pack(FRAME_MAGIC, len(payload), first, zlib.crc32(payload), 0)[:-4]
+        frame = head + LENGTH.pack(zlib.crc32(head)) + payload
         try:
             _write(self._file, frame)
             os.fsync(self._file)
@@ -141,7 +141,7 @@ class WriteAheadLog:
         """
         if self._broken:
             raise LogWriteError(self._broken)
-        if self._end > len(_MAGIC):
+        if self._end > len(MAGIC):
             try:
                 path, file, end = self._create(self.next_sequence)
             except OSError as error:
@@ -168,7 +168,7 @@ class WriteAheadLog:
         path = self.folder / f"{first:020d}{SUFFIX}"
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
         try:
-            _write(file, _MAGIC)
+            _write(file, MAGIC)
             os.fsync(file)
             sync_folder(self.folder)
         except OSError:
@@ -177,7 +177,7 @@ class WriteAheadLog:
             with contextlib.suppress(OSError):
                 path.unlink()
             raise
-        return path, file, len(_MAGIC)
+        return path, file, len(MAGIC)
 
     def _undo(self) -> None:
         """After a failed append: the frame must not turn up at the next start."""
@@ -199,85 +199,6 @@ def segments(folder: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
     return sorted((int(path.stem), path) for path in names)
 
 
-class LogReader:
-    """Reads the records after a sequence number, once.
-
-    Args:
-        folder: the log's.
-        after: number of the last record that is not wanted.
-
-    Attributes:
-        next_sequence: number that follows the last record read.
-        resume: the segment to append to and its good bytes; None where there is none.
-        place: file and offset of the frame that is being read, for messages.
-    """
-
-    def __init__(self, folder: pathlib.Path, *, after: int) -> None:
-        self._folder = folder
-        self.next_sequence = after + 1
-        self.resume: tuple[pathlib.Path, int] | None = None
-        self.place = ""
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Yields the records.
-
-        Raises:
-            InputError: a file is damaged, or one is missing; the message names it and the place.
-        """
-        found = segments(self._folder)
-        # A crash while a segment was being made leaves one without its magic word.
-        if found and found[-1][1].stat().st_size < len(_MAGIC):
-            found.pop()
-        wanted = self.next_sequence
-        expected = None
-        for number, (first, path) in enumerate(found):
-            last = number == len(found) - 1
-            if not last and found[number + 1][0] <= wanted:
-                continue
-            if expected is None and first > wanted:
-                raise InputError(f"{path}: starts with record {first}, but record {wanted} is in no file; {_RESTORE}")
-            if expected is not None and first != expected:
-                raise InputError(f"{path}: starts with record {first}, expected {expected}: a log file is missing")
-            expected = first
-            for sequence, record in self._records(path, first, last=last):
-                expected = sequence + 1
-                if sequence >= wanted:
-                    self.next_sequence = sequence + 1
-                    yield record
-        if expected is not None and expected != self.next_sequence:
-            # The log ends before the snapshot that is gone on from; numbers must not have a gap inside a segment.
-            self.resume = None
-
-    def _records(self, path: pathlib.Path, expected: int, *, last: bool) -> Iterator[tuple[int, bytes]]:
-        data = path.read_bytes()
-        if not data.startswith(_MAGIC):
-            raise InputError(f"{path}: not a log file of this program (offset 0); {_RESTORE}")
-        place = len(_MAGIC)
-        while place < len(data):
-            frame = _frame(data, place)
-            if frame is None:
-                if not last or _good_frame_follows(data, place):
-                    raise InputError(f"{path}: damaged at offset {place}: a record fails its checksum; {_RESTORE}")
-                logger.warning(
-                    "%s: cut off an incomplete record of %d bytes at offset %d; it was never acknowledged",
-                    path, len(data) - place, place,
-                )  # fmt: skip
-                break
-            first, payload, end = frame
-            self.place = f"{path}: offset {place}"
-            if first != expected:
-                raise InputError(f"{path}: record {first} at offset {place}, expected {expected}; {_RESTORE}")
-            for record in _split(payload, path, place):
-                yield expected, record
-                expected += 1
-            place = end
-        if last:
-            self.resume = path, place
-
-
-_RESTORE = "restore a snapshot with `h2rec retrieval restore`"
-
-
 def sync_folder(folder: pathlib.Path) -> None:
     """Makes made, renamed and removed names in a folder durable."""
     handle = os.open(folder, os.O_RDONLY)
@@ -285,37 +206,6 @@ def sync_folder(folder: pathlib.Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _frame(data: bytes, place: int) -> tuple[int, bytes, int] | None:
-    """First sequence, payload and end of the frame at `place`; None where there is no whole, good one."""
-    if len(data) - place < _HEADER.size:
-        return None
-    magic, length, first, payload_crc, header_crc = _HEADER.unpack_from(data, place)
-    start = place + _HEADER.size
-    if magic != _FRAME_MAGIC or zlib.crc32(data[place : start - 4]) != header_crc or start + length > len(data):
-        return None
-    payload = data[start : start + length]
-    return (first, payload, start + length) if zlib.crc32(payload) == payload_crc else None
-
-
-def _good_frame_follows(data: bytes, place: int) -> bool:
-    magic = _LENGTH.pack(_FRAME_MAGIC)
-    while (place := data.find(magic, place + 1)) >= 0:
-        if _frame(data, place):
-            return True
-    return False
-
-
-def _split(payload: bytes, path: pathlib.Path, offset: int) -> Iterator[bytes]:
-    place = 0
-    while place < len(payload):
-        (length,) = _LENGTH.unpack_from(payload, place)
-        place += _LENGTH.size
-        if place + length > len(payload):
-            raise InputError(f"{path}: damaged at offset {offset}: record lengths do not add up; {_RESTORE}")
-        yield payload[place : place + length]
-        place += length
 
 
 def _write(file: int, data: bytes) -> None:

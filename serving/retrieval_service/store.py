@@ -11,7 +11,8 @@ import numpy as np
 
 from h2rec_tf.errors import InputError
 from serving.retrieval_service import mutations
-from serving.retrieval_service.log import LogReader, WriteAheadLog, sync_folder
+from serving.retrieval_service.log import WriteAheadLog, sync_folder
+from serving.retrieval_service.log_reader import LogReader
 from serving.retrieval_service.mutations import Mutation, Upsert
 from serving.retrieval_service.rows import Rows
 from serving.retrieval_service.snapshot import SNAPSHOTS, load_snapshot, remove_unfinished, snapshots

@@ -7,7 +7,8 @@ import pathlib
 import pytest
 
 from h2rec_tf.errors import InputError
-from serving.retrieval_service.log import LogReader, LogWriteError, WriteAheadLog, segments
+from serving.retrieval_service.log import LogWriteError, WriteAheadLog, segments
+from serving.retrieval_service.log_reader import LogReader
 
 GROUPS = [[b"one"], [b"two", b"", b"three" * 10], [b"four"]]
 RECORDS = [record for group in GROUPS for record in group]
