@@ -9,6 +9,7 @@ import grpc
 import numpy as np
 
 from h2rec_tf import names, retrieval
+from serving.retrieval_service.checks import check_vectors, checked_ids, decoded, encoded, lenient_text
 from serving.retrieval_service.engine import Engine, UnavailableError
 from serving.retrieval_service.log import LogWriteError
 from serving.retrieval_service.mutations import Delete, Mutation, Upsert
@@ -29,9 +30,7 @@ from serving.retrieval_service.signatures import (
 from serving.retrieval_service.towers import ItemTower, QueryTower
 from serving.server.errors import RequestError
 
-_LONGEST_ID, _LONGEST_TITLE, _LONGEST_EXCLUDE = 1024, 16 * 1024, 10_000
-# Squares of two such lengths multiply to a finite float32, so every score is finite.
-_LONGEST_VECTOR = 1e18
+_LONGEST_TITLE, _LONGEST_EXCLUDE = 16 * 1024, 10_000
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -102,16 +101,16 @@ class Operations:
             raise RequestError.failed_precondition("the service has no model to turn histories into vectors")
         excluded = self._excluded(inputs, len(histories))
         for row, history in zip(excluded, histories, strict=True):
-            row.update(_text(item_id) for item_id in history)
+            row.update(lenient_text(item_id) for item_id in history)
         return self._answer(self._query_tower.user_vectors(histories), inputs, excluded)
 
     def _search(self, inputs: Arrays) -> dict[str, np.ndarray]:
         vectors = inputs[names.VECTORS]
-        _check_vectors(vectors, names.VECTORS, self._width)
+        check_vectors(vectors, names.VECTORS, self._width)
         return self._answer(vectors, inputs, self._excluded(inputs, len(vectors)))
 
     def _similar_items(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        item_ids = [_text(item_id) for item_id in inputs[names.ITEM_IDS]]
+        item_ids = [lenient_text(item_id) for item_id in inputs[names.ITEM_IDS]]
         excluded = self._excluded(inputs, len(item_ids))
         vectors = self._engine.index.vectors(item_ids)
         known = [row for row, vector in enumerate(vectors) if vector is not None]
@@ -130,19 +129,19 @@ class Operations:
         return _found(self._engine.index.search(queries, k, excluded) if len(queries) else [])
 
     def _item_embedding(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        found = self._engine.index.vectors([_text(item_id) for item_id in inputs[names.ITEM_IDS]])
+        found = self._engine.index.vectors([lenient_text(item_id) for item_id in inputs[names.ITEM_IDS]])
         result = np.zeros((len(found), self._width), np.float32)
         for row, vector in zip(result, found, strict=True):
             row[:] = 0.0 if vector is None else vector
         return {names.EMBEDDING: result}
 
     def _item_titles(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        titles = self._engine.index.titles([_text(item_id) for item_id in inputs[names.ITEM_IDS]])
-        return {names.TITLES: _strings(titles)}
+        titles = self._engine.index.titles([lenient_text(item_id) for item_id in inputs[names.ITEM_IDS]])
+        return {names.TITLES: encoded(titles)}
 
     def _upsert(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        item_ids = _item_ids(inputs[names.ITEM_IDS])
-        titles = [_decoded(title, f"`{names.TITLES}` row {row}") for row, title in enumerate(inputs[names.TITLES])]
+        item_ids = checked_ids(inputs[names.ITEM_IDS])
+        titles = [decoded(title, f"`{names.TITLES}` row {row}") for row, title in enumerate(inputs[names.TITLES])]
         for row, title in enumerate(titles):
             if len(title.encode()) > _LONGEST_TITLE:
                 raise RequestError.invalid(f"`{names.TITLES}` row {row}: longer than {_LONGEST_TITLE} bytes")
@@ -152,7 +151,7 @@ class Operations:
         if not item_ids:
             return self._nothing_written()
         vectors, found_titles = self._item_vectors(item_ids, inputs)
-        _check_vectors(vectors, names.VECTORS, self._width)
+        check_vectors(vectors, names.VECTORS, self._width)
         # Of an id that stands there twice the last one counts, as if they had come one after the other.
         rows = list({item_id: row for row, item_id in enumerate(item_ids)}.values())
         kept = tuple(item_ids[row] for row in rows)
@@ -160,7 +159,7 @@ class Operations:
         return self._write(Upsert(kept, tuple(titles[row] for row in rows), vectors[rows]), item_ids)
 
     def _delete(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        item_ids = _item_ids(inputs[names.ITEM_IDS])
+        item_ids = checked_ids(inputs[names.ITEM_IDS])
         if not item_ids:
             return self._nothing_written()
         return self._write(Delete(tuple(dict.fromkeys(item_ids))), item_ids)
@@ -201,10 +200,10 @@ class Operations:
         if new:
             vectors = vectors.copy()
             if given == [TEXTS]:
-                texts = [_decoded(inputs[TEXTS][row], f"`{TEXTS}` row {row}") for row in new]
+                texts = [decoded(inputs[TEXTS][row], f"`{TEXTS}` row {row}") for row in new]
                 vectors[new] = tower.from_texts(texts)
             else:
-                _check_vectors(inputs[TEXT_VECTORS][new], TEXT_VECTORS, inputs[TEXT_VECTORS].shape[1])
+                check_vectors(inputs[TEXT_VECTORS][new], TEXT_VECTORS, inputs[TEXT_VECTORS].shape[1])
                 vectors[new] = tower.from_text_vectors(inputs[TEXT_VECTORS][new])
         return vectors, titles
 
@@ -219,7 +218,7 @@ class Operations:
             raise RequestError.invalid(
                 f"input `{names.EXCLUDE}` is {lists.shape[1]} long, at most {_LONGEST_EXCLUDE} are taken"
             )
-        sets = [{_text(item_id) for item_id in row} for row in lists]
+        sets = [{lenient_text(item_id) for item_id in row} for row in lists]
         return sets if len(lists) == rows else [set(sets[0]) for _ in range(rows)]
 
 
@@ -246,43 +245,3 @@ def _written(written: Written, asked: Sequence[str], changed: Sequence[str]) -> 
 
 def _done(result: tuple[int, str]) -> dict[str, np.ndarray]:
     return {SEQUENCE: np.asarray(result[0], np.int64), PATH: np.asarray(result[1].encode(), object)}
-
-
-def _item_ids(array: np.ndarray) -> list[str]:
-    result = []
-    for row, item_id in enumerate(array):
-        text = _decoded(item_id, f"`{names.ITEM_IDS}` row {row}")
-        if not text:
-            raise RequestError.invalid(f"`{names.ITEM_IDS}` row {row}: an item id must not be empty")
-        if len(item_id) > _LONGEST_ID:
-            raise RequestError.invalid(f"`{names.ITEM_IDS}` row {row}: longer than {_LONGEST_ID} bytes")
-        result.append(text)
-    return result
-
-
-def _decoded(data: bytes, place: str) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise RequestError.invalid(f"{place}: not UTF-8") from error
-
-
-def _text(item_id: bytes) -> str:
-    # In a history or a list of exclusions an id that cannot exist is an unknown id.
-    return item_id.decode(errors="replace")
-
-
-def _strings(texts: Sequence[str]) -> np.ndarray:
-    result = np.empty(len(texts), object)
-    result[:] = [text.encode() for text in texts]
-    return result
-
-
-def _check_vectors(vectors: np.ndarray, alias: str, width: int) -> None:
-    if vectors.ndim != 2 or vectors.shape[1] != width:
-        raise RequestError.invalid(f"`{alias}` must be of shape [?, {width}], got {list(vectors.shape)}")
-    with np.errstate(over="ignore", invalid="ignore"):
-        good = np.isfinite(vectors).all(axis=1) & (np.linalg.norm(vectors.astype(np.float64), axis=1) < _LONGEST_VECTOR)
-    if not good.all():
-        row = int(np.argmin(good))
-        raise RequestError.invalid(f"`{alias}` row {row}: holds a value that is not finite, or too large a one")
