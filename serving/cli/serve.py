@@ -61,7 +61,9 @@ _FILE = click.Path(exists=True, dir_okay=False)
     type=_SECONDS,
     help="Longest wait for company while another call runs; an idle server never waits.",
 )
-@click.option("--parallel", default=_BATCHING.parallel, show_default="cores", type=_COUNT, help="Calls at a time.")
+@click.option(
+    "--parallel", default=_BATCHING.parallel, show_default="half the cores", type=_COUNT, help="Calls at a time."
+)
 @click.option(
     "--max-message-mib",
     default=_LIMITS.message_bytes // MEBIBYTE,

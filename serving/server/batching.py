@@ -70,14 +70,19 @@ class Batcher:
         """
         if len(self._queue) >= self._options.max_queued:
             raise RequestError.unavailable(f"{self._options.max_queued} requests wait already; try again later")
+        loop = asyncio.get_running_loop()
         now = time.monotonic()
-        task = _Task(feeds, deadline, now, asyncio.get_running_loop().create_future())
+        if now >= deadline:
+            raise RequestError.deadline()
+        task = _Task(feeds, deadline, now, loop.create_future())
         self._queue.append(task)
         self._dispatch(now)
+        alarm = loop.call_later(deadline - now, _expire, task) if deadline < math.inf else None
         try:
-            return await asyncio.wait_for(task.done, None if deadline == math.inf else deadline - now)
-        except asyncio.TimeoutError as error:
-            raise RequestError.deadline() from error
+            return await task.done
+        finally:
+            if alarm:
+                alarm.cancel()
 
     def _dispatch(self, now: float) -> None:
         while self._queue and self._running < self._options.parallel:
@@ -131,7 +136,7 @@ class Batcher:
         for task in batch:
             try:
                 answers.append(self._run(task.feeds.arrays))
-            except RequestError as error:
+            except Exception as error:
                 answers.append(error)
         return answers
 
@@ -189,6 +194,11 @@ def split(outputs: Outputs, requests: Sequence[Feeds]) -> list[Outputs]:
         parts.append({alias: array[start : start + request.rows] for alias, array in outputs.items()})
         start += request.rows
     return parts
+
+
+def _expire(task: _Task) -> None:
+    if not task.done.done():
+        task.done.set_exception(RequestError.deadline())
 
 
 def _equal(one: Hashable, other: Hashable) -> bool:

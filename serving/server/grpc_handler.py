@@ -1,4 +1,4 @@
-"""Turns a coroutine that answers a request into a gRPC handler."""
+"""Turns a coroutine that answers a request into a gRPC handler, and bytes into a request."""
 
 from __future__ import annotations
 
@@ -9,9 +9,28 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from serving.server.errors import RequestError
 from serving.server.observer import Call, Observer
+
+
+class MessageInterceptor(grpc.aio.ServerInterceptor):
+    """Lets handlers answer for bytes that are no message; gRPC itself would log a trace and answer UNKNOWN."""
+
+    async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        """Puts a reader that does not raise in place of the handler's."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.request_deserializer is None:
+            return handler
+        return handler._replace(request_deserializer=functools.partial(_read, handler.request_deserializer))
+
+
+def _read(parse: Callable[[bytes], Any], content: bytes) -> Any:
+    try:
+        return parse(content)
+    except DecodeError:
+        return RequestError.invalid("the request is not a message of this method")
 
 
 def answering(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -29,6 +48,8 @@ def answering(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[
         limit = self.longest_seconds
         deadline = time.monotonic() + (limit if remaining is None else min(limit, remaining))
         try:
+            if isinstance(request, RequestError):
+                raise request
             response = await method(self, request, call, deadline)
         except RequestError as error:
             refusal = error

@@ -44,14 +44,15 @@ class Batching:
         timeout_seconds: longest time a queued request waits for company although another call could start beside
             the running ones.
         max_queued: requests that may wait for one signature; more are answered UNAVAILABLE.
-        parallel: calls of one signature at a time.
+        parallel: calls of one signature at a time. One call spreads over the cores by itself, and the server needs some
+            of them to read and answer.
         enabled: False runs every request alone, `parallel` at a time.
     """
 
-    max_rows: int = 32
+    max_rows: int = 64
     timeout_seconds: float = 0.0
     max_queued: int = 1000
-    parallel: int = CORES
+    parallel: int = max(1, CORES // 2)
     enabled: bool = True
 
 

@@ -45,7 +45,7 @@ class Predictor:
         self.limits = limits
         self._batching = batching
         self._observer = observer
-        self._pool = futures.ThreadPoolExecutor(max_workers=batching.parallel, thread_name_prefix="model-call")
+        self._pool = futures.ThreadPoolExecutor(max_workers=2 * batching.parallel, thread_name_prefix="model-call")
         # A batcher goes with its version.
         self._batchers: weakref.WeakKeyDictionary[Servable, dict[str, Batcher]] = weakref.WeakKeyDictionary()
 

@@ -17,6 +17,7 @@ from h2rec_tf.errors import InputError
 from serving.server import security
 from serving.server.access_log import AccessLog
 from serving.server.address import joined, listen
+from serving.server.grpc_handler import MessageInterceptor
 from serving.server.metrics import Metrics
 from serving.server.model_service import ModelService
 from serving.server.observer import Observer
@@ -135,8 +136,11 @@ class Transport:
 
     async def _serve_grpc(self, predictor: Any, configure: Callable[[Sequence[ModelConfig]], None]) -> int:
         options = self._options
+        interceptors: list[grpc.aio.ServerInterceptor] = [MessageInterceptor()]
+        if self._tokens:
+            interceptors.insert(0, security.TokenInterceptor(self._tokens, self.observer))
         server = grpc.aio.server(
-            interceptors=[security.TokenInterceptor(self._tokens, self.observer)] if self._tokens else [],
+            interceptors=interceptors,
             options=[
                 ("grpc.max_receive_message_length", options.limits.message_bytes),
                 ("grpc.max_send_message_length", options.limits.message_bytes),

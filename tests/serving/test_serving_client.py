@@ -1,5 +1,7 @@
 """The client and the two commands against a running server."""
 
+import asyncio
+import dataclasses
 import json
 import os
 import selectors
@@ -8,17 +10,23 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent import futures
 
+import grpc
+import numpy as np
 import pytest
 import toy_recommender
 from click.testing import CliRunner
+from tensorflow_serving.apis import get_model_status_pb2
 
 from h2rec_tf import names
 from h2rec_tf.errors import InputError
 from serving.cli.recommend import _item_ids
 from serving.cli.recommend import recommend as recommend_command
 from serving.cli.serve import serve as serve_command
-from serving.client import Client, TensorSpec
+from serving.client import AsyncClient, Client, Connection, ServerError, TensorSpec
+from serving.server.model_server import ModelServer
+from serving.server.options import ServerOptions
 
 
 @pytest.fixture
@@ -84,6 +92,83 @@ def test_a_server_that_never_answers():
         target = f"127.0.0.1:{silent.getsockname()[1]}"
         with Client(target, timeout=0.2) as client, pytest.raises(InputError, match="did not answer within"):
             client.status()
+
+
+def test_lists_longer_than_a_request_go_out_in_several(server):
+    histories = [[f"i{1 + number % 12}"] for number in range(50)]
+    with Client(server.target, batch_size=16) as small:
+        answers = small.recommend(histories, k=1)
+    # The server refuses more than 16 rows in one request.
+    assert [row[0].item_id for row in answers] == [toy_recommender.expected(1, h, 1)[0][0] for h in histories]
+
+
+def test_any_signature_on_arrays(client):
+    outputs = client.predict(names.ITEM_EMBEDDING, {names.ITEM_IDS: np.array([b"i1", b"i2"], object)})
+    assert outputs[names.EMBEDDING].shape == (2, toy_recommender.SIZE)
+
+
+def test_the_asynchronous_client_is_the_same(server):
+    async def ask():
+        async with AsyncClient(server.target, batch_size=16) as client:
+            calls = [client.recommend([["i1", "i2"], ["i7"]], k=3), client.recommend([["i5"]] * 40, k=1)]
+            answers = await asyncio.gather(*calls)
+            refusal = await asyncio.gather(client.recommend([["i1"]], k=0), return_exceptions=True)
+            return answers, refusal[0], await client.titles(["i3"]), await client.metadata(), await client.status()
+
+    (two, many), refusal, titles, metadata, status = asyncio.run(ask())
+    with Client(server.target) as client:
+        assert two == client.recommend([["i1", "i2"], ["i7"]], k=3)
+        assert (metadata, status) == (client.metadata(), client.status())
+    assert len(many) == 40 and titles == ["Title 3 of v1"]
+    assert isinstance(refusal, ServerError) and refusal.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+class Flaky(grpc.GenericRpcHandler):
+    """Is unavailable for the first calls, then answers with a fixed message."""
+
+    def __init__(self, failures):
+        self.failures = failures
+        self.calls = 0
+
+    def service(self, details):
+        def answer(request, context):
+            self.calls += 1
+            if self.calls <= self.failures:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "not yet")
+            return get_model_status_pb2.GetModelStatusResponse(
+                model_version_status=[{"version": 3, "state": "AVAILABLE"}]
+            ).SerializeToString()
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
+@pytest.mark.parametrize(("failures", "attempts", "calls"), [(2, 4, 3), (9, 3, 3), (1, 1, 1)])
+def test_an_unavailable_server_is_asked_again_a_bounded_number_of_times(failures, attempts, calls):
+    flaky = Flaky(failures)
+    fake = grpc.server(futures.ThreadPoolExecutor(1), handlers=[flaky])
+    port = fake.add_insecure_port("127.0.0.1:0")
+    fake.start()
+    try:
+        with Client(Connection(f"127.0.0.1:{port}", attempts=attempts), timeout=20) as client:
+            if failures < attempts:
+                assert client.status()[0].version == 3
+            else:
+                with pytest.raises(ServerError) as raised:
+                    client.status()
+                assert raised.value.code is grpc.StatusCode.UNAVAILABLE
+    finally:
+        fake.stop(0)
+    assert flaky.calls == calls
+
+
+def test_a_client_outlives_a_restart_of_its_server(model_dir):
+    options = ServerOptions(model_dir=str(model_dir), port=0, poll_seconds=0)
+    with ModelServer(options) as server:
+        client = Client(server.target, timeout=60)
+        assert client.status()[0].version == 1
+    with ModelServer(dataclasses.replace(options, port=server.port)):
+        assert client.status()[0].version == 1
+    client.close()
 
 
 def invoke(*arguments):
