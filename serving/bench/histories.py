@@ -26,7 +26,7 @@ def known_items(client: Client, k: int, seed: int) -> list[str]:
     for _ in range(_ROUNDS):
         if len(found) >= _ENOUGH:
             break
-        histories = [[str(item)] for item in generator.choice(list(found), 32)]
+        histories = [[str(item)] for item in generator.choice(list(found), 8)]
         found.update(dict.fromkeys(item.item_id for row in client.recommend(histories, k) for item in row))
     return list(found)
 
