@@ -82,6 +82,7 @@ setuptools.setup(
             "pipeline=tfx_pipeline.cli:pipeline",
             "serve=serving.cli.serve:serve",
             "recommend=serving.cli.recommend:recommend",
+            "retrieval=serving.retrieval_service.cli:retrieval",
         ],
         # Subcommands of `h2rec bench`.
         "h2rec.bench": ["serve=serving.cli.bench:serve"],

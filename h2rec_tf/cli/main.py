@@ -26,8 +26,9 @@ _PLUGIN_HELP = {
     "pipeline": "Run the TFX pipeline from files to a pushed model.",
     "serve": "Serve a pushed model over TensorFlow Serving's gRPC API.",
     "recommend": "Ask a model server for recommendations.",
+    "retrieval": "Run and use the service for large or fast-changing catalogues.",
 }
-_PLUGIN_EXTRAS = {"pipeline": "tfx", "serve": "serving", "recommend": "serving"}
+_PLUGIN_EXTRAS = {"pipeline": "tfx", "serve": "serving", "recommend": "serving", "retrieval": "serving"}
 
 
 @click.group(

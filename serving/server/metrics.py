@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 import prometheus_client
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from serving.server.models import Models
+from serving.server.model_manager import VersionStatus
 
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 _SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.008, 0.0125, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class Versioned(Protocol):
+    """What has versions in states: the models of a server."""
+
+    def all_statuses(self) -> Mapping[str, Mapping[int, VersionStatus]]:
+        """State of every version by name."""
 
 
 class Metrics:
@@ -58,7 +66,7 @@ class Metrics:
             "h2rec_config_reloads", "Changes of the served models.", ("outcome",), registry=self._registry
         )
 
-    def follow(self, models: Models) -> None:
+    def follow(self, models: Versioned) -> None:
         """Reports the versions of `models` at each look."""
         self._registry.register(_Versions(models))
 
@@ -68,7 +76,7 @@ class Metrics:
 
 
 class _Versions(Collector):
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Versioned) -> None:
         self._models = models
 
     def collect(self) -> Iterator[GaugeMetricFamily]:

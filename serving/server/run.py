@@ -22,7 +22,7 @@ def run(options: ServerOptions) -> None:
         InputError: as `ModelServer.start`.
     """
     environment.quiet()
-    _log_to_stderr()
+    log_to_stderr()
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *unused: ended.set())
@@ -37,7 +37,7 @@ def run(options: ServerOptions) -> None:
     logging.getLogger("h2rec.serving").info("stopped")
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger = logging.getLogger("h2rec.serving")

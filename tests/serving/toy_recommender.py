@@ -18,6 +18,8 @@ class ToyRecommender(tf.Module):
         super().__init__()
         numbers = range(1, ITEMS + 1)
         vectors = np.random.default_rng(version).normal(size=(ITEMS + 1, SIZE)).astype(np.float32)
+        # Of unknown ids, as in the exported model.
+        vectors[0] = 0.0
         self.vectors = tf.Variable(vectors)
         self.ids = tf.constant(["", *(f"i{n}" for n in numbers)])
         self.titles = tf.constant(["", *(f"Title {n} of v{version}" for n in numbers)])
