@@ -82,6 +82,7 @@ setuptools.setup(
             "pipeline=tfx_pipeline.cli:pipeline",
             "serve=serving.cli:serve",
             "recommend=serving.cli:recommend",
+            "deploy=serving.deploy.vertex_cli:deploy",
         ],
     },
 )

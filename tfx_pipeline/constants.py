@@ -6,7 +6,10 @@ TRANSFORM = "Transform"
 TRAINER = "Trainer"
 EVALUATOR = "Evaluator"
 PUSHER = "Pusher"
+VERTEX_PUSHER = "VertexPusher"
 BASELINE_RESOLVER = "BaselineResolver"
+# Nodes that run every time, as what they do depends on more than their inputs.
+UNCACHED = (PUSHER, VERTEX_PUSHER, BASELINE_RESOLVER)
 
 # The one split of item examples.
 ITEMS_SPLIT = "items"

@@ -23,8 +23,10 @@ from tfx_pipeline.components.item_example_gen import ItemExampleGen
 from tfx_pipeline.components.pusher import NewestPusher
 from tfx_pipeline.components.schema_gen import SequenceSchemaGen
 from tfx_pipeline.components.semantic_id_gen import SemanticIdGen
+from tfx_pipeline.components.served_model import ServedModel
 from tfx_pipeline.components.trainer import SequenceTrainer
 from tfx_pipeline.components.transform import SequenceTransform
+from tfx_pipeline.components.vertex_pusher import VertexPusher
 
 PREPROCESSING_FN = "tfx_pipeline.user_code.preprocessing.preprocessing_fn"
 RUN_FN = "tfx_pipeline.user_code.trainer.run_fn"
@@ -44,6 +46,8 @@ def create_pipeline(
     interactions_fingerprint: str = "",
     items_fingerprint: str = "",
     enable_cache: bool = True,
+    baseline_from_serving: bool = False,
+    vertex_push: bool = False,
 ) -> Pipeline:
     """Wires the pipeline; reads no file and starts nothing.
 
@@ -61,6 +65,9 @@ def create_pipeline(
         interactions_fingerprint: of the file's content; TFX itself looks at size and second of change only.
         items_fingerprint: of the contents of the items file and the embeddings.
         enable_cache: reuses a node's outputs when its inputs and settings are equal.
+        baseline_from_serving: takes the newest model of `serving_dir`, the last that was blessed, as the baseline:
+            for orchestrators that cannot look artifacts up.
+        vertex_push: deploys a pushed model to a Vertex AI endpoint, as `config.cloud.push` says.
     """
     sections = config.to_dict()
     # The catalogue: titles, texts and given vectors.
@@ -112,11 +119,14 @@ def create_pipeline(
         },
     ).with_id(constants.TRAINER)
     # The last model that was blessed, to compare with.
-    baseline = Resolver(
-        strategy_class=LatestBlessedModelStrategy,
-        model=Channel(type=standard_artifacts.Model),
-        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
-    ).with_id(constants.BASELINE_RESOLVER)
+    if baseline_from_serving:
+        baseline = ServedModel(serving_dir=serving_dir).with_id(constants.BASELINE_RESOLVER)
+    else:
+        baseline = Resolver(
+            strategy_class=LatestBlessedModelStrategy,
+            model=Channel(type=standard_artifacts.Model),
+            model_blessing=Channel(type=standard_artifacts.ModelBlessing),
+        ).with_id(constants.BASELINE_RESOLVER)
     # Metrics by slice on the test split, and the blessing.
     evaluator = Evaluator(
         examples=example_gen.outputs["examples"],
@@ -137,6 +147,8 @@ def create_pipeline(
             filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=serving_dir)
         ),
     ).with_id(constants.PUSHER)
+    # What was pushed also becomes a model and a deployment on Vertex AI.
+    vertex_pusher = [VertexPusher(pushed_model=pusher.outputs["pushed_model"], cloud=sections["cloud"])]
     return Pipeline(
         pipeline_name=pipeline_name,
         pipeline_root=pipeline_root,
@@ -152,6 +164,7 @@ def create_pipeline(
             baseline,
             evaluator,
             pusher,
+            *(vertex_pusher if vertex_push else []),
         ],
         enable_cache=enable_cache,
         metadata_connection_config=metadata_connection,

@@ -24,8 +24,9 @@ _PLUGIN_HELP = {
     "pipeline": "Run the TFX pipeline from files to a pushed model.",
     "serve": "Serve a pushed model over TensorFlow Serving's gRPC API.",
     "recommend": "Ask a model server for recommendations.",
+    "deploy": "Deploy a pushed model on Vertex AI.",
 }
-_PLUGIN_EXTRAS = {"pipeline": "tfx", "serve": "serving", "recommend": "serving"}
+_PLUGIN_EXTRAS = {"pipeline": "tfx", "serve": "serving", "recommend": "serving", "deploy": "cloud"}
 
 
 class _LazyGroup(click.Group):
