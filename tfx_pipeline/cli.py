@@ -8,6 +8,7 @@ from h2rec_tf.cli.options import DataFiles, data_options
 from h2rec_tf.config import Config
 from h2rec_tf.errors import H2RecError
 from tfx_pipeline.cli_cloud import compile_command, submit
+from tfx_pipeline.cli_status import status
 
 
 class NotBlessedError(H2RecError):
@@ -23,6 +24,7 @@ def pipeline() -> None:
 
 pipeline.add_command(compile_command)
 pipeline.add_command(submit)
+pipeline.add_command(status)
 
 
 @pipeline.command()

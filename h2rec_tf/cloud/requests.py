@@ -8,6 +8,8 @@ from typing import Any
 
 from h2rec_tf.errors import InputError
 
+_GRPC_PORT, _REST_PORT = 8500, 8501
+
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
@@ -59,8 +61,17 @@ def own_server(image: str, model_name: str = "h2rec") -> dict[str, Any]:
     """
     return {
         "image_uri": image,
-        "args": ["--model-dir", "$(AIP_STORAGE_URI)", "--model-name", model_name],
-        "ports": [{"container_port": 8501}],
+        "args": [
+            "serve",
+            "--model-dir=$(AIP_STORAGE_URI)",
+            f"--model-name={model_name}",
+            "--host=0.0.0.0",
+            f"--port={_GRPC_PORT}",
+            f"--rest-port={_REST_PORT}",
+            # Vertex AI's own proxy, which asks for credentials, is the only way to the container.
+            "--insecure-public",
+        ],
+        "ports": [{"container_port": _REST_PORT}],
         "predict_route": f"/v1/models/{model_name}:predict",
         "health_route": "/readyz",
     }

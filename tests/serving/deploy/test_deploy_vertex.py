@@ -79,7 +79,7 @@ def test_own_server_gets_routes_port_and_the_folder_of_versions(vertex_server: F
     ]
     container = vertex_server.resources[name]["containerSpec"]
     assert container["imageUri"] == "registry/server:1"
-    assert "$(AIP_STORAGE_URI)" in container["args"]
+    assert "--model-dir=$(AIP_STORAGE_URI)" in container["args"]
     assert container["predictRoute"] == "/v1/models/h2rec:predict"
     assert container["ports"] == [{"containerPort": 8501}]
 
