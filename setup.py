@@ -80,9 +80,12 @@ setuptools.setup(
         # The library's command line finds the other two packages' commands by name, so it need not import them.
         "h2rec.commands": [
             "pipeline=tfx_pipeline.cli:pipeline",
-            "serve=serving.cli:serve",
-            "recommend=serving.cli:recommend",
+            "serve=serving.cli.serve:serve",
+            "recommend=serving.cli.recommend:recommend",
+            "retrieval=serving.retrieval_service.cli:retrieval",
             "deploy=serving.deploy.vertex_cli:deploy",
         ],
+        # Subcommands of `h2rec bench`.
+        "h2rec.bench": ["serve=serving.cli.bench:serve"],
     },
 )

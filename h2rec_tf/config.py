@@ -24,6 +24,8 @@ class DataConfig:
     title_column: str = "title"
     # Text columns that describe an item; empty means every text column of the items file.
     text_columns: tuple[str, ...] = ()
+    # A column of the items file with categories, "|" between them, that requests may filter by; "" means none.
+    category_column: str = ""
     # A column of the items file that holds a vector; "" means none.
     vector_column: str = ""
     # k-core: users and items with fewer interactions are dropped, repeatedly; 0 keeps all.
@@ -99,6 +101,8 @@ class ModelConfig:
     dropout: float = number(0.3, low=0.0, high=0.95)
     # Granularity views (cross-attention from SID levels to HIDs) and the gate that mixes them.
     views: bool = True
+    # Each branch's backbone also reads the branch's own sequence; false is the paper's form.
+    residual: bool = True
     gate: str = choice("dynamic", "static", "mean")
     gate_prior_high: float = 1.0
     gate_prior_low: float = 0.2
@@ -109,6 +113,8 @@ class ModelConfig:
     score: str = choice("cosine", "dot")
     # Divides the scores in the next-item loss.
     temperature: float = number(0.07, low=1e-4)
+    # Slots of the score's seen part, which learns whether users come back to items; 0 leaves the part out.
+    seen_slots: int = number(64, low=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +136,15 @@ class LossConfig:
     cooccurrence_time_scale: float = number(0.0, low=0.0)
     code_positives: bool = True
     hard_negatives: int = number(0, low=0)
+    # Share of each next-item target that goes to neighbours of the latest items, in other histories and in text.
+    teacher: float = number(0.3, low=0.0, high=0.99)
+    # The text neighbours' part of it.
+    teacher_text: float = number(0.5, low=0.0, high=1.0)
+    # Neighbours of an item, of each kind.
+    teacher_neighbours: int = number(50, low=1)
+    # Latest items whose neighbours count, and the weight of an item relative to the one after it.
+    teacher_last: int = number(3, low=1)
+    teacher_decay: float = number(0.6, low=0.0, high=1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,6 +248,36 @@ class CloudConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class IndexConfig:
+    """The ScaNN index over item vectors. 0 means: derived from the number of items."""
+
+    # "auto" is brute force below 20,000 items, asymmetric hashing (ah) below 100,000, a tree with it (tree_ah) above.
+    kind: str = choice("auto", "brute", "ah", "tree_ah")
+    # Leaves of the tree; 0: the square root of the number of items.
+    leaves: int = number(0, low=0)
+    # Leaves that a query looks into; 0: a tenth of them.
+    leaves_to_search: int = number(0, low=0)
+    # More dimensions in a block make the index smaller and faster, and less exact.
+    dimensions_per_block: int = number(2, low=1)
+    # Weight of errors along the item vector (anisotropic quantization); 0 turns it off.
+    anisotropic_threshold: float = number(0.2, low=0.0, high=1.0)
+    # Candidates whose exact scores are computed; 0: four times `k`.
+    reorder: int = number(0, low=0)
+    # Vectors that the tree and the hash are learned from.
+    training_sample: int = number(100_000, low=1)
+    # List length that the index is derived, evaluated and tuned for.
+    k: int = number(100, low=1)
+    # Queries that evaluation and tuning ask.
+    queries: int = number(1000, low=1)
+    # Share of the exact top k that tuning must reach, and below which an index is not blessed.
+    target_recall: float = number(0.98, low=0.0, high=1.0)
+    # Slowest 99th percentile of a query, in milliseconds, that is blessed; 0 sets no limit.
+    max_p99_ms: float = number(0.0, low=0.0)
+    # Most memory of the loaded index, as a multiple of its size on disk, that is blessed; 0 sets no limit.
+    max_memory_ratio: float = number(0.0, low=0.0)
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     """The whole tree."""
 
@@ -246,6 +291,7 @@ class Config:
     gate: GateConfig = GateConfig()
     serving: ServingConfig = ServingConfig()
     cloud: CloudConfig = CloudConfig()
+    index: IndexConfig = IndexConfig()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, numbers and strings, ready for YAML or JSON."""

@@ -133,8 +133,7 @@ class _Batch:
         self._targets = holdout.targets[rows].astype(np.int64)
         self._queries = recommender.queries(holdout.histories.padded(rows, recommender.max_length))
         self._item_block = item_block
-        last = recommender.num_items + 1
-        self._blocks = [(start, min(start + item_block, last)) for start in range(1, last, item_block)]
+        self._blocks = retrieval.blocks(recommender.num_items, item_block)
         self._kept: tuple[int, np.ndarray] | None = None
 
     def seen(self, *, target_too: bool) -> np.ndarray:

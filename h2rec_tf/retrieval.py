@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -22,11 +23,12 @@ def top_k(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The best `min(k, num_items)` items a row, descending by score, ties by lower index.
 
-    Memory is O(B * block): one block of scores at a time. In a `tf.function` the loop over blocks is unrolled.
+    Memory is O(B * block): one block of scores at a time, also in a `tf.function`, where the loop over blocks is
+    unrolled and each block waits for the one before it.
 
     Args:
-        score_block: `(start, stop)` -> floating `[B, stop - start]`, the scores of item indices start..stop-1. NaN has
-            no place in an order: keep it out.
+        score_block: `(start, stop)` -> floating `[B, stop - start]`, the scores of item indices start..stop-1, for
+            each of `blocks(num_items, block)`. NaN has no place in an order: keep it out.
         num_items: N; indices 1..N are scored.
         k: items a row; an int or an integer scalar tensor.
         excluded: integer `[B, E]` item indices that never come back, repeats allowed; values outside 1..N are ignored.
@@ -44,9 +46,9 @@ def top_k(
         raise InputError(f"top_k needs num_items >= 1 and block >= 1, got {num_items} and {block}")
     wanted = max(k, 0) if isinstance(k, int) else tf.maximum(tf.cast(k, tf.int32), 0)
     items, scores = tf.constant(0, tf.int32), tf.constant(0.0)
-    for start in range(1, num_items + 1, block):
-        stop = min(start + block, num_items + 1)
-        block_scores = tf.cast(score_block(start, stop), tf.float32)
+    for start, stop in blocks(num_items, block):
+        with tf.control_dependencies([items] if start > 1 else []):
+            block_scores = tf.cast(score_block(start, stop), tf.float32)
         if excluded is not None:
             block_scores = _exclude(block_scores, excluded, start, stop)
         block_scores, columns = tf.math.top_k(block_scores, _smaller(wanted, stop - start))
@@ -60,6 +62,33 @@ def top_k(
         items = tf.gather(merged_items, places, batch_dims=1)
     present = scores > LOWEST
     return tf.where(present, items, 0), tf.where(present, scores, LOWEST)
+
+
+def blocks(num_items: int, block: int) -> list[tuple[int, int]]:
+    """`(start, stop)` of consecutive blocks of the item indices 1..num_items.
+
+    All but the first start at a multiple of `block`, so that rows of a table with a padding row can be taken without a
+    copy: TensorFlow copies slices that do not start at a multiple of 64 bytes.
+    """
+    edges = [1, *range(block, num_items + 1, block), num_items + 1]
+    return [(start, stop) for start, stop in itertools.pairwise(edges) if start < stop]
+
+
+def scored_rows(users: tf.Tensor, table: tf.Tensor, start: int, stop: int, *, block: int) -> tf.Tensor:
+    """Inner products with rows start..stop - 1 of a table, as `top_k` asks for them, without copying the table.
+
+    Args:
+        users: float32 `[B, D]`.
+        table: float32 `[N + 1, D]` tensor or variable.
+        start: first item index of a block.
+        stop: its end.
+        block: of `blocks`.
+
+    Returns:
+        float32 `[B, stop - start]`.
+    """
+    first = start - start % block
+    return tf.matmul(users, table[first:stop], transpose_b=True)[:, start - first :]
 
 
 def _smaller(k: tf.Tensor | int, limit: int) -> tf.Tensor | int:

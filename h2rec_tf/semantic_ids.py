@@ -22,6 +22,7 @@ from h2rec_tf.text.factory import load_text_encoder, make_text_encoder
 
 ITEM_IDS_FILE = "item_ids.txt"
 TITLES_FILE = "titles.json"
+CATEGORIES_FILE = "categories.json"
 CODES_FILE = "codes.npy"
 CODEBOOKS_FILE = "codebooks.npy"
 VECTORS_FILE = "vectors.npy"
@@ -44,6 +45,7 @@ class SemanticIds:
         report: codebook statistics.
         quantizer: the fitted quantizer, for items that come later.
         text_encoder: the fitted encoder, or None where the vectors were given by the user.
+        categories: `[N]` strings as `Catalogue` has them, or None.
     """
 
     item_ids: np.ndarray
@@ -54,6 +56,7 @@ class SemanticIds:
     report: CodebookReport
     quantizer: Quantizer
     text_encoder: TextEncoder | None = None
+    categories: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -88,9 +91,10 @@ class SemanticIds:
         with atomic_directory(directory, marker=CODES_FILE) as path:
             ids = "".join(f"{item_id}\n" for item_id in self.item_ids.tolist())
             (path / ITEM_IDS_FILE).write_text(ids, encoding="utf-8", newline="")
-            (path / TITLES_FILE).write_text(
-                json.dumps(self.titles.tolist(), ensure_ascii=False, indent=0), encoding="utf-8"
-            )
+            for name, texts in ((TITLES_FILE, self.titles), (CATEGORIES_FILE, self.categories)):
+                if texts is not None:
+                    lines = json.dumps(texts.tolist(), ensure_ascii=False, indent=0)
+                    (path / name).write_text(lines, encoding="utf-8")
             np.save(path / CODES_FILE, self.codes)
             np.save(path / CODEBOOKS_FILE, self.codebooks)
             np.save(path / VECTORS_FILE, self.vectors)
@@ -112,13 +116,14 @@ class SemanticIds:
         ids = (path / ITEM_IDS_FILE).read_bytes().decode("utf-8").split("\n")[:-1]
         return cls(
             item_ids=np.asarray(ids, dtype=object),
-            titles=np.asarray(json.loads((path / TITLES_FILE).read_text(encoding="utf-8")), dtype=object),
+            titles=_strings(path / TITLES_FILE),
             codes=np.load(path / CODES_FILE),
             codebooks=np.load(path / CODEBOOKS_FILE),
             vectors=np.load(path / VECTORS_FILE, mmap_mode="r"),
             report=report,
             quantizer=load_quantizer(str(path / QUANTIZER_DIR)),
             text_encoder=load_text_encoder(str(path / ENCODER_DIR)) if (path / ENCODER_DIR).is_dir() else None,
+            categories=_strings(path / CATEGORIES_FILE) if (path / CATEGORIES_FILE).is_file() else None,
         )
 
 
@@ -167,6 +172,7 @@ def build_semantic_ids(
         report=CodebookReport.measure(fitted, vectors, codes, catalogue.item_ids.tolist()),
         quantizer=fitted,
         text_encoder=None if encoder.kind == "vectors" else encoder,
+        categories=catalogue.categories,
     )
 
 
@@ -180,6 +186,10 @@ def load_report(directory: str) -> CodebookReport:
     if not path.is_file():
         raise InputError(f"{directory}: no semantic IDs here; build them with `h2rec semantic-ids build`")
     return CodebookReport.from_dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _strings(path: pathlib.Path) -> np.ndarray:
+    return np.asarray(json.loads(path.read_text(encoding="utf-8")), dtype=object)
 
 
 def check_item_ids(item_ids: np.ndarray) -> None:

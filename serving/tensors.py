@@ -1,4 +1,4 @@
-"""TensorProto <-> NumPy, for server and client.
+"""TensorProto <-> NumPy, for server and client, without TensorFlow.
 
 `tf.make_ndarray` and `tf.make_tensor_proto` take most of a small request's time and trust the sender. These take the
 same messages, cost a fraction, and check the declared shape before any memory is set aside for it.
@@ -7,39 +7,69 @@ same messages, cost a fraction, and check the declared shape before any memory i
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from tensorflow.core.framework import tensor_pb2, types_pb2
+
+from serving import protocol
 
 # A few bytes can declare a huge tensor, as one value stands for all that follow. No signature needs one this large.
 MAX_ELEMENTS = 1 << 24
 
-_FIELDS = {
-    types_pb2.DT_FLOAT: "float_val",
-    types_pb2.DT_DOUBLE: "double_val",
-    types_pb2.DT_INT32: "int_val",
-    types_pb2.DT_INT16: "int_val",
-    types_pb2.DT_INT8: "int_val",
-    types_pb2.DT_UINT16: "int_val",
-    types_pb2.DT_UINT8: "int_val",
-    types_pb2.DT_INT64: "int64_val",
-    types_pb2.DT_BOOL: "bool_val",
-    types_pb2.DT_STRING: "string_val",
-    types_pb2.DT_UINT32: "uint32_val",
-    types_pb2.DT_UINT64: "uint64_val",
+# DataType number -> its name, the field of a TensorProto that holds its values, NumPy's type.
+_TYPES = {
+    1: ("float32", "float_val", np.float32),
+    2: ("float64", "double_val", np.float64),
+    3: ("int32", "int_val", np.int32),
+    4: ("uint8", "int_val", np.uint8),
+    5: ("int16", "int_val", np.int16),
+    6: ("int8", "int_val", np.int8),
+    7: ("string", "string_val", object),
+    9: ("int64", "int64_val", np.int64),
+    10: ("bool", "bool_val", np.bool_),
+    17: ("uint16", "int_val", np.uint16),
+    22: ("uint32", "uint32_val", np.uint32),
+    23: ("uint64", "uint64_val", np.uint64),
 }
-_NUMPY = {dtype: np.dtype(tf.as_dtype(dtype).as_numpy_dtype) for dtype in _FIELDS}
+# Names of the others, for messages.
+_OTHER_NAMES = {
+    0: "invalid",
+    8: "complex64",
+    11: "qint8",
+    12: "quint8",
+    13: "qint32",
+    14: "bfloat16",
+    15: "qint16",
+    16: "quint16",
+    18: "complex128",
+    19: "float16",
+    20: "resource",
+    21: "variant",
+}
+SUPPORTED = frozenset(_TYPES)
+STRING = 7
+INT32 = 3
+_FIELDS = {dtype: field for dtype, (_, field, _) in _TYPES.items()}
+_NUMPY = {dtype: np.dtype(numpy) for dtype, (_, _, numpy) in _TYPES.items()}
 _ENUM = {numpy: dtype for dtype, numpy in _NUMPY.items()}
 
 
 def dtype_name(dtype: int) -> str:
-    """`string`, `float32`, ... for a DataType number."""
-    return tf.as_dtype(dtype).name if dtype in _FIELDS else types_pb2.DataType.Name(dtype)
+    """`string`, `float32`, ... for a DataType number; `type 99` for one without a name."""
+    return _TYPES[dtype][0] if dtype in _TYPES else _OTHER_NAMES.get(dtype, f"type {dtype}")
 
 
-def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
-    """The array that a TensorProto stands for; strings become an object array of bytes.
+def numpy_dtype(dtype: int) -> np.dtype:
+    """NumPy's type for a DataType number; strings are objects.
+
+    Raises:
+        KeyError: the type is not supported.
+    """
+    return _NUMPY[dtype]
+
+
+def decode(proto: Any) -> np.ndarray:
+    """The array that a TensorProto (TensorFlow's or `protocol`'s) stands for; strings become an object array of bytes.
 
     As in TensorFlow, the last given value fills the rest of the shape and no value at all means zeros or "".
 
@@ -48,8 +78,7 @@ def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
     """
     field = _FIELDS.get(proto.dtype)
     if field is None:
-        given = types_pb2.DataType.Name(proto.dtype) if proto.dtype in types_pb2.DataType.values() else proto.dtype
-        raise ValueError(f"type {given} is not supported")
+        raise ValueError(f"type {dtype_name(proto.dtype).removeprefix('type ')} is not supported")
     shape = tuple(dimension.size for dimension in proto.tensor_shape.dim)
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise ValueError("the shape must be fully known")
@@ -76,14 +105,14 @@ def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
     return np.full(shape, b"" if field == "string_val" else 0, dtype)
 
 
-def encode(array: np.ndarray) -> tensor_pb2.TensorProto:
+def encode(array: np.ndarray) -> Any:
     """The TensorProto of an array, as `encode_into` writes it."""
-    proto = tensor_pb2.TensorProto()
+    proto = protocol.TensorProto()
     encode_into(proto, array)
     return proto
 
 
-def encode_into(proto: tensor_pb2.TensorProto, array: np.ndarray) -> None:
+def encode_into(proto: Any, array: np.ndarray) -> None:
     """Writes an array in the typed fields (`float_val`, ...) that TensorFlow Serving answers with.
 
     Args:

@@ -46,7 +46,7 @@ def encode_users(
 
 
 def encode_items(catalogue: Catalogue) -> Iterator[list[bytes]]:
-    """Serialized examples of items, in batches: `item_id`, `title`, `text`, and `vector` where vectors were given."""
+    """Serialized examples of items, in batches: `item_id`, `title`, `text`, `categories` and `vector` where given."""
     for start in range(0, len(catalogue), _ROWS):
         rows = slice(start, min(start + _ROWS, len(catalogue)))
         columns = {
@@ -54,6 +54,8 @@ def encode_items(catalogue: Catalogue) -> Iterator[list[bytes]]:
             names.TITLE: _singles(pa.array(catalogue.titles[rows].tolist(), pa.binary())),
             names.TEXT: _singles(pa.array(catalogue.texts[rows].tolist(), pa.binary())),
         }
+        if catalogue.categories is not None:
+            columns[names.CATEGORIES] = _singles(pa.array(catalogue.categories[rows].tolist(), pa.binary()))
         if catalogue.vectors is not None:
             vectors = catalogue.vectors[rows]
             offsets = pa.array(np.arange(len(vectors) + 1) * vectors.shape[1], pa.int32())
@@ -81,11 +83,15 @@ def decode_items(batches: Iterable[pa.RecordBatch]) -> Catalogue:
                 f"items: vectors must all have one width, found {lengths.min()} and {lengths.max()} numbers"
             )
         vectors = values.reshape(-1, width).astype(np.float32)[order]
+    categories = None
+    if any(names.CATEGORIES in table.schema.names for table in tables):
+        categories = _texts(tables, names.CATEGORIES)[order]
     return Catalogue(
         item_ids=item_ids[order],
         titles=_texts(tables, names.TITLE)[order],
         texts=_texts(tables, names.TEXT)[order],
         vectors=vectors,
+        categories=categories,
     )
 
 

@@ -17,16 +17,25 @@ _COMMANDS = {
     "data": ("h2rec_tf.cli.data", "data", "Check interaction and item files; write a synthetic data set."),
     "semantic-ids": ("h2rec_tf.cli.semantic_ids", "semantic_ids", "Build semantic IDs and report on the codebooks."),
     "train": ("h2rec_tf.cli.train", "train", "Train a model from files, without a pipeline."),
+    "index": ("h2rec_tf.cli.index", "index", "Build, evaluate and tune a ScaNN index of a model's items."),
     "evaluate": ("h2rec_tf.cli.evaluate", "evaluate", "Measure a trained model beside popularity and item-kNN."),
+    "bench": ("h2rec_tf.cli.bench", "bench", "Measure quality and speed."),
 }
 # Commands of the other two packages, found through the entry-point group `h2rec.commands`.
 _PLUGIN_HELP = {
     "pipeline": "Run the TFX pipeline from files to a pushed model.",
     "serve": "Serve a pushed model over TensorFlow Serving's gRPC API.",
     "recommend": "Ask a model server for recommendations.",
+    "retrieval": "Run and use the service for large or fast-changing catalogues.",
     "deploy": "Deploy a pushed model on Vertex AI.",
 }
-_PLUGIN_EXTRAS = {"pipeline": "tfx", "serve": "serving", "recommend": "serving", "deploy": "cloud"}
+_PLUGIN_EXTRAS = {
+    "pipeline": "tfx",
+    "serve": "serving",
+    "recommend": "serving",
+    "retrieval": "serving",
+    "deploy": "cloud",
+}
 
 
 class _LazyGroup(click.Group):

@@ -37,6 +37,7 @@ _DATA_FLAGS: tuple[tuple[str, str, Any, str], ...] = (
     ("--catalogue-item-column", "catalogue_item_column", str, "Column of item ids in the items file [--item-column]."),
     ("--title-column", "title_column", str, "Column of titles in the items file [title, else the first text column]."),
     ("--text-column", "text_columns", str, "Text column of the items file; repeat for more [all text columns]."),
+    ("--category-column", "category_column", str, "Column of categories that requests may filter by [none]."),
     ("--vector-column", "vector_column", str, "Column of vectors in the items file [none]."),
     ("--min-user-interactions", "min_user_interactions", int, "k-core: drop users with fewer [0]."),
     ("--min-item-interactions", "min_item_interactions", int, "k-core: drop items with fewer [0]."),

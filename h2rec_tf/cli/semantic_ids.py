@@ -22,6 +22,7 @@ def semantic_ids() -> None:
 @click.option("--item-column", "catalogue_item_column", help="Column of item ids [item_id].")
 @click.option("--title-column", help="Column of titles [title, else the first text column].")
 @click.option("--text-column", "text_columns", multiple=True, help="Text column; repeat for more [all text columns].")
+@click.option("--category-column", help="Column of categories [none].")
 @click.option("--vector-column", help="Column of vectors [none].")
 @click.option("--max-bad-rows", type=int, help="Rejected rows to accept, all files together [0].")
 @click.option("--encoder", type=click.Choice(["auto", "vectors", "tfidf", "sentence"]), help="Text to vectors [auto].")
@@ -60,6 +61,7 @@ def build(
         item_column=config.data.catalogue_item_column or config.data.item_column,
         title_column=config.data.title_column,
         text_columns=config.data.text_columns,
+        category_column=config.data.category_column,
         vector_column=config.data.vector_column,
         embeddings_path=embeddings,
         max_bad_rows=config.data.max_bad_rows,

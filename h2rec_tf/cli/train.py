@@ -27,7 +27,7 @@ def train(files: DataFiles, config: Config, output: str, epochs: int | None, see
 
     from h2rec_tf.cli.comparison import comparison
     from h2rec_tf.data.load import load_dataset
-    from h2rec_tf.export import ServingModel, export_model
+    from h2rec_tf.export import export_model, serving_model
     from h2rec_tf.models.store import TrainedModel
     from h2rec_tf.models.vector_recommender import VectorRecommender
     from h2rec_tf.semantic_ids import build_semantic_ids
@@ -39,16 +39,7 @@ def train(files: DataFiles, config: Config, output: str, epochs: int | None, see
     )
     result = train_configured(config, semantic_ids, dataset.train, dataset.validation, directory=output, progress=True)
     TrainedModel(result.model, config, semantic_ids, dataset.popularity).save(f"{output}/model")
-    serving = ServingModel(
-        result.model,
-        item_ids=semantic_ids.item_ids,
-        titles=semantic_ids.titles,
-        popularity=dataset.popularity,
-        max_length=config.model.max_length,
-        max_k=config.serving.max_k,
-        head_fraction=config.evaluation.head_fraction,
-    )
-    export_model(serving, f"{output}/serving/1")
+    export_model(serving_model(result.model, semantic_ids, dataset.popularity, config), f"{output}/serving/1")
     click.echo(
         f"best epoch {result.best_epoch} of {len(result.history)}, validation ndcg@10 {result.best_ndcg_at_10:.4f},"
         f" {result.seconds:.0f} s, {result.sequences_per_second:.0f} sequences/s"

@@ -8,7 +8,7 @@ import numpy as np
 
 from h2rec_tf.data.embeddings import read_embeddings
 from h2rec_tf.data.identifiers import factorize
-from h2rec_tf.data.item_texts import DEFAULT_TITLE, item_texts
+from h2rec_tf.data.item_texts import DEFAULT_TITLE, item_categories, item_texts
 from h2rec_tf.data.item_vectors import parse_vectors
 from h2rec_tf.data.problems import DUPLICATE_ITEM, EMPTY_ID, MISSING_VECTOR, Problems
 from h2rec_tf.data.sequences import Catalogue, catalogue_order
@@ -24,6 +24,7 @@ def read_catalogue(
     item_column: str = ITEM_ID,
     title_column: str = DEFAULT_TITLE,
     text_columns: Sequence[str] = (),
+    category_column: str = "",
     vector_column: str = "",
     embeddings_path: str | None = None,
     max_bad_rows: int | None = 0,
@@ -38,6 +39,7 @@ def read_catalogue(
         item_column: name of the ids.
         title_column: name of the titles; without a column of the default name, the first text column gives them.
         text_columns: names to join into the text; empty means every column of text.
+        category_column: name of a column of categories: text with "|" between them, or lists; "" means none.
         vector_column: name of a column of vectors; "" means none.
         embeddings_path: `.npz` or Parquet of vectors.
         max_bad_rows: rejected rows that are accepted; None sets no limit.
@@ -74,6 +76,7 @@ def read_catalogue(
         titles.to_numpy()[kept],
         texts.to_numpy()[kept],
         None if vectors is None else vectors[kept],
+        item_categories(table, category_column)[kept] if category_column else None,
     )
     if vectors is None and not any(catalogue.texts):
         raise InputError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
@@ -53,6 +54,22 @@ def item_texts(
     empty = pa.chunked_array([pa.array([""] * len(table), pa.string())])
     titles = _as_text(table.columns[title_name], table.path, title_name) if title_name else empty
     return titles, _joined(chosen) if chosen else empty
+
+
+def item_categories(table: Table, column: str) -> np.ndarray:
+    """Object `[n]`: the names in a column of categories, without blanks around them, "|" between them.
+
+    Raises:
+        InputError: the column is missing, or holds neither text nor lists of text.
+    """
+    values = table.require(column, "--category-column")
+    kind = values.type
+    if pa.types.is_list(kind) and is_string(kind.value_type):
+        rows = [[] if row is None else [name or "" for name in row] for row in values.to_pylist()]
+    else:
+        rows = [text.split("|") for text in _as_text(values, table.path, column).to_pylist()]
+    names = [[name.replace("|", " ").strip() for name in row] for row in rows]
+    return np.asarray(["|".join(dict.fromkeys(name for name in row if name)) for row in names], object)
 
 
 def _joined(columns: list[pa.ChunkedArray]) -> pa.ChunkedArray:

@@ -46,6 +46,7 @@ def examine_dataset(
         item_column=config.catalogue_item_column or config.item_column,
         title_column=config.title_column,
         text_columns=config.text_columns,
+        category_column=config.category_column,
         vector_column=config.vector_column,
         embeddings_path=embeddings_path,
         max_bad_rows=None,

@@ -81,12 +81,14 @@ class Catalogue:
         titles: `[N]` strings, "" where the source has none.
         texts: `[N]` strings, all text columns joined; "" where the source has none.
         vectors: float32 `[N, D]` given by the user, or None.
+        categories: `[N]` strings, names with "|" between them, "" for none; None where the source has no such column.
     """
 
     item_ids: np.ndarray
     titles: np.ndarray
     texts: np.ndarray
     vectors: np.ndarray | None = None
+    categories: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.item_ids)

@@ -98,6 +98,11 @@ class SemanticIdEmbedding(keras.layers.Layer):
         rows = tf.cast(rows, self.compute_dtype)
         return rows * tf.cast(items != 0, rows.dtype)[..., None, None]
 
+    def of_codes(self, codes: tf.Tensor) -> tf.Tensor:
+        """int `[..., L]` codes, of items that need not be in the catalogue -> `[..., d]` fused vectors."""
+        offsets = tf.range(self.levels, dtype=codes.dtype) * self.num_codes
+        return self.fuse(tf.cast(tf.gather(self.embeddings, codes + offsets), self.compute_dtype))
+
     def fuse(self, views: tf.Tensor) -> tf.Tensor:
         """`[..., L, d]` per-level vectors -> `[..., d]`."""
         if self._project is not None:

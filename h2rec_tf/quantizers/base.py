@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -61,6 +61,11 @@ class Quantizer(abc.ABC):
     def dimensions(self) -> int:
         """D, the width of the vectors that were fitted."""
         return int(self._array("dimensions"))
+
+    @property
+    def variables(self) -> Sequence[Any]:
+        """TensorFlow variables that `encode_tensor` reads, for whoever saves its graph."""
+        return ()
 
     @property
     def codebooks(self) -> np.ndarray:
@@ -142,6 +147,10 @@ class Quantizer(abc.ABC):
         with np.load(path / ARRAYS_FILE) as arrays:
             quantizer._arrays = dict(arrays)
         return quantizer
+
+    @abc.abstractmethod
+    def encode_tensor(self, vectors: Any) -> Any:
+        """`encode` in TensorFlow ops: float32 tensor `[b, D]` -> int32 `[b, L]`."""
 
     @abc.abstractmethod
     def _fit(self, vectors: np.ndarray, progress: bool) -> dict[str, np.ndarray]:

@@ -93,6 +93,16 @@ class ProductQuantizer(Quantizer):
             [nearest(turned[:, part], centres)[0] for part, centres in zip(parts, self.codebooks, strict=True)], axis=1
         )
 
+    def encode_tensor(self, vectors: Any) -> Any:
+        import tensorflow as tf
+
+        from h2rec_tf.quantizers.in_graph import nearest as nearest_tensor
+
+        turned = (vectors - self._array("mean")) @ self._array("rotation")[: self.dimensions]
+        parts = _parts(self.levels, self.codebooks.shape[2])
+        codes = [nearest_tensor(turned[:, part], table) for part, table in zip(parts, self.codebooks, strict=True)]
+        return tf.stack(codes, axis=1)
+
     def _decode_block(self, codes: np.ndarray) -> np.ndarray:
         # Centred data: a part that is left out is at its mean, zero.
         turned = np.zeros((len(codes), self.levels * self.codebooks.shape[2]), np.float32)

@@ -107,6 +107,12 @@ class RqKmeans(Quantizer):
             residual -= centres[codes[:, level]]
         return codes
 
+    def encode_tensor(self, vectors: Any) -> Any:
+        from h2rec_tf.quantizers.in_graph import residual_codes
+
+        projected_rows = (vectors - self._array("mean")) @ self._array("directions").T
+        return residual_codes(projected_rows, self._array("centres"))
+
     def _decode_block(self, codes: np.ndarray) -> np.ndarray:
         return _summed(codes, self.codebooks)
 

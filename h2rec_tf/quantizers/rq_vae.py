@@ -104,6 +104,14 @@ class RqVae(Quantizer):
             self._built.set_weights(weights)
         return self._built
 
+    @property
+    def variables(self) -> Sequence[Any]:
+        return self.network.variables
+
+    def encode_tensor(self, vectors: Any) -> Any:
+        network = self.network
+        return network.quantizer.quantize(network.encoder(vectors)).codes
+
     def _new_network(self, dimensions: int) -> RqVaeNetwork:
         return RqVaeNetwork(
             dimensions=dimensions,
@@ -178,8 +186,7 @@ class RqVae(Quantizer):
                 bar.set_postfix(loss=f"{mean:.5f}")
 
     def _encode_block(self, vectors: np.ndarray) -> np.ndarray:
-        network = self.network
-        codes: np.ndarray = network.quantizer.quantize(network.encoder(tf.constant(vectors))).codes.numpy()
+        codes: np.ndarray = self.encode_tensor(tf.constant(vectors)).numpy()
         return codes
 
     def _decode_block(self, codes: np.ndarray) -> np.ndarray:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Callable
-from typing import Any
 
 import grpc
 import tensorflow as tf
 
 # TensorFlow's error codes are the canonical ones that gRPC uses, number for number.
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
+_LONGEST = 400
 
 
 class RequestError(Exception):
@@ -19,13 +17,14 @@ class RequestError(Exception):
 
     Args:
         code: the canonical status code.
-        message: one line that names what was wrong.
+        message: what was wrong; becomes one line of bounded length, as it may quote the request.
     """
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
-        super().__init__(message)
+        line = " ".join(message.split())
         self.code = code
-        self.message = message
+        self.message = line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
+        super().__init__(self.message)
 
     @classmethod
     def invalid(cls, message: str) -> RequestError:
@@ -48,6 +47,21 @@ class RequestError(Exception):
         return cls(grpc.StatusCode.NOT_FOUND, message)
 
     @classmethod
+    def unavailable(cls, message: str) -> RequestError:
+        """Too much to do, or not ready; the same request may be answered later."""
+        return cls(grpc.StatusCode.UNAVAILABLE, message)
+
+    @classmethod
+    def deadline(cls) -> RequestError:
+        """The time that the request had is over."""
+        return cls(grpc.StatusCode.DEADLINE_EXCEEDED, "the request's deadline passed before it was answered")
+
+    @classmethod
+    def too_large(cls, message: str) -> RequestError:
+        """A request or its answer is larger than a message may be."""
+        return cls(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
+
+    @classmethod
     def from_op_error(cls, error: tf.errors.OpError) -> RequestError:
         """An error raised by a TensorFlow op while the signature ran."""
         return cls(_CODES.get(error.error_code, grpc.StatusCode.UNKNOWN), one_line(error))
@@ -61,21 +75,3 @@ def one_line(error: BaseException) -> str:
     # `tf.debugging.assert_*`: the model's own words come first, the compared tensors after them.
     asserted = re.match(r"assertion failed: \[([^\[\]]+)\]", line)
     return asserted.group(1) if asserted else line
-
-
-def answering(method: Callable[[Any, Any], Any]) -> Callable[[Any, Any, grpc.ServicerContext], Any]:
-    """Makes `method(self, request)` a gRPC handler: a `RequestError` becomes the call's status.
-
-    A request whose caller gave up while it waited for a thread is not run.
-    """
-
-    @functools.wraps(method)
-    def handler(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
-        if not context.is_active():
-            context.abort(grpc.StatusCode.CANCELLED, "the caller went away or its deadline passed")
-        try:
-            return method(self, request)
-        except RequestError as error:
-            context.abort(error.code, error.message)
-
-    return handler

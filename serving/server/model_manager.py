@@ -1,4 +1,4 @@
-"""Which version of a model answers: the newest that loads. Versions are swapped while requests run."""
+"""Which versions of one model answer. Versions are swapped while requests run."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from h2rec_tf.errors import H2RecError, InputError
 from serving.server.errors import RequestError, one_line
+from serving.server.policy import VersionPolicy
 from serving.server.servable import Servable
 from serving.server.versions import Fingerprint, fingerprint, list_versions
 
@@ -40,18 +41,20 @@ class VersionStatus:
 
 
 class ModelManager:
-    """Serves the newest version under a folder that loads, and follows the folder.
+    """Serves the versions under a folder that its policy picks and that load, and follows the folder.
 
-    A new version is loaded beside the one that answers, then takes its place between two requests; the old one is
-    closed when its last request ends. A version that fails to load is reported and changes nothing; it is tried again
-    once its files change.
+    A new version is loaded beside those that answer, then takes a place between two requests; an old one is closed when
+    its last request ends. A version that fails to load is reported and changes nothing; it is tried again once its
+    files change.
 
     Args:
         name: the model's name, for messages.
         model_dir: folder with one integer-named folder a version.
         poll_seconds: time between looks at the folder; 0 looks only at `start` and `refresh`.
+        policy: which versions are served.
         load: makes a servable of a version and its folder.
-        warm_up: called with a loaded servable before it takes requests.
+        warm_up: called with a loaded servable and its folder before it takes requests.
+        on_load: told whether each attempt to load succeeded.
     """
 
     def __init__(
@@ -60,15 +63,19 @@ class ModelManager:
         name: str,
         model_dir: str,
         poll_seconds: float,
+        policy: VersionPolicy | None = None,
         load: Callable[[int, str], Servable] = Servable.load,
-        warm_up: Callable[[Servable], None] = lambda servable: None,
+        warm_up: Callable[[Servable, str], None] = lambda servable, path: None,
+        on_load: Callable[[bool], None] = lambda succeeded: None,
     ) -> None:
         self.name = name
-        self._model_dir = model_dir
+        self.model_dir = model_dir
+        self.policy = policy or VersionPolicy()
         self._poll_seconds = poll_seconds
         self._load = load
         self._warm_up = warm_up
-        self._current: Servable | None = None
+        self._on_load = on_load
+        self._loaded: dict[int, Servable] = {}
         self._users: collections.Counter[Servable] = collections.Counter()
         self._retired: set[Servable] = set()
         self._status: dict[int, VersionStatus] = {}
@@ -80,48 +87,45 @@ class ModelManager:
         self._loader = futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="model-load")
 
     def start(self) -> int:
-        """Loads the newest version that can be loaded and begins to follow the folder.
+        """Loads the versions of the policy that can be loaded and begins to follow the folder.
 
         Returns:
-            The version that answers.
+            The newest version that answers.
 
         Raises:
             InputError: the folder is absent, holds no version, or none that loads.
         """
-        self.refresh()
-        with self._lock:
-            current = self._current
-        if current is None:
-            self.stop()
-            if not self._status:
-                raise InputError(
-                    f"model folder {self._model_dir}: holds no version (a folder named by an integer with "
-                    "saved_model.pb in it); push a model with `h2rec pipeline run`"
-                )
-            newest = max(self._status)
-            raise InputError(
-                f"model folder {self._model_dir}: version {newest} cannot be loaded: {self._status[newest].error}"
-            )
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.stop)
+            self.refresh()
+            newest = max(self.versions(), default=None)
+            if newest is None:
+                raise InputError(f"model folder {self.model_dir}: {self._why_empty()}")
+            undo.pop_all()
         if self._poll_seconds > 0:
             self._poller.start()
-        return current.version
+        return newest
 
     def refresh(self) -> None:
-        """Looks at the folder once; loads and swaps if a better version is there.
+        """Looks at the folder once; loads what the policy picks and is not loaded, then lets go of the rest.
 
         Raises:
             InputError: the folder is absent.
             tf.errors.OpError: the folder cannot be read.
         """
         with self._refreshing:
-            versions = list_versions(self._model_dir)
-            for version in sorted(versions, reverse=True):
-                if self._current is not None and version == self._current.version:
+            found = list_versions(self.model_dir)
+            kept: list[int] = []
+            for version in self.policy.candidates(found):
+                if len(kept) == self.policy.latest or self._stopping.is_set():
                     break
-                if self._stopping.is_set() or self._take(version, versions[version]):
-                    break
+                if version in self._loaded or self._take(version, found[version]):
+                    kept.append(version)
+            # With nothing to put in its place, what answers goes on answering.
+            if kept and not self._stopping.is_set():
+                self._retire(set(self._loaded).difference(kept))
             with self._lock:
-                gone = [v for v, status in self._status.items() if status.state is State.END and v not in versions]
+                gone = [v for v, status in self._status.items() if status.state is State.END and v not in found]
                 for version in gone:
                     del self._status[version]
                     self._broken.pop(version, None)
@@ -131,14 +135,14 @@ class ModelManager:
         """The servable for one request, which stays open until the request ends.
 
         Args:
-            version: the one asked for; None takes the one that answers now.
+            version: the one asked for; None takes the newest that answers.
 
         Raises:
             RequestError: NOT_FOUND; that version is not served.
         """
         with self._lock:
-            servable = self._current
-            if servable is None or version not in (None, servable.version):
+            servable = self._loaded.get(max(self._loaded, default=-1) if version is None else version)
+            if servable is None:
                 wanted = f"Latest({self.name})" if version is None else f"Specific({self.name}, {version})"
                 raise RequestError.not_found(f"Servable not found for request: {wanted}")
             self._users[servable] += 1
@@ -147,7 +151,14 @@ class ModelManager:
         finally:
             with self._lock:
                 self._users[servable] -= 1
-            self._close_if_idle(servable)
+                idle = not self._users[servable] and servable in self._retired
+            if idle:
+                self._close(servable)
+
+    def versions(self) -> list[int]:
+        """The versions that answer, newest first."""
+        with self._lock:
+            return sorted(self._loaded, reverse=True)
 
     def statuses(self) -> dict[int, VersionStatus]:
         """State of each version that is or was served, or failed to load."""
@@ -160,7 +171,7 @@ class ModelManager:
         if self._poller.is_alive():
             self._poller.join()
         self._loader.shutdown(wait=True)
-        self._swap(None)
+        self._retire(set(self._loaded))
 
     def _poll(self) -> None:
         trouble = ""
@@ -171,7 +182,7 @@ class ModelManager:
             except (H2RecError, tf.errors.OpError) as error:
                 if one_line(error) != trouble:
                     trouble = one_line(error)
-                    logger.warning("cannot look for new versions, keeps trying: %s", trouble)
+                    logger.warning("model %s: cannot look for new versions, keeps trying: %s", self.name, trouble)
 
     def _take(self, version: int, path: str) -> bool:
         mark = fingerprint(path)
@@ -182,39 +193,41 @@ class ModelManager:
         # A future hands back whatever a damaged model makes the loader raise; nothing may end the thread that polls.
         attempt = self._loader.submit(self._load_warm, version, path)
         error = attempt.exception()
+        self._on_load(error is None)
         if error is not None:
             self._broken[version] = mark
             self._set(version, State.END, one_line(error))
-            logger.warning("version %d cannot be loaded: %s", version, one_line(error))
+            logger.warning("model %s version %d cannot be loaded: %s", self.name, version, one_line(error))
             return False
         self._broken.pop(version, None)
-        self._swap(attempt.result())
-        logger.info("version %d loaded in %.1f s and answers now", version, time.monotonic() - began)
+        with self._lock:
+            self._loaded[version] = attempt.result()
+            self._status[version] = VersionStatus(State.AVAILABLE)
+        seconds = time.monotonic() - began
+        logger.info("model %s version %d loaded in %.1f s and answers now", self.name, version, seconds)
         return True
 
     def _load_warm(self, version: int, path: str) -> Servable:
         servable = self._load(version, path)
         with contextlib.ExitStack() as undo:
             undo.callback(servable.close)
-            self._warm_up(servable)
+            self._warm_up(servable, path)
             undo.pop_all()
         return servable
 
-    def _swap(self, servable: Servable | None) -> None:
+    def _retire(self, versions: set[int]) -> None:
         with self._lock:
-            old, self._current = self._current, servable
-            if servable is not None:
-                self._status[servable.version] = VersionStatus(State.AVAILABLE)
-            if old is not None:
-                self._retired.add(old)
-                if servable is None or old.version != servable.version:
-                    self._status[old.version] = VersionStatus(State.UNLOADING)
-        if old is not None:
-            self._close_if_idle(old)
+            old = [self._loaded.pop(version) for version in versions]
+            self._retired.update(old)
+            for version in versions:
+                self._status[version] = VersionStatus(State.UNLOADING)
+            idle = [servable for servable in old if not self._users[servable]]
+        for servable in idle:
+            self._close(servable)
 
-    def _close_if_idle(self, servable: Servable) -> None:
+    def _close(self, servable: Servable) -> None:
         with self._lock:
-            if self._users[servable] or servable not in self._retired:
+            if servable not in self._retired:
                 return
             self._retired.remove(servable)
             del self._users[servable]
@@ -226,3 +239,16 @@ class ModelManager:
     def _set(self, version: int, state: State, error: str = "") -> None:
         with self._lock:
             self._status[version] = VersionStatus(state, error)
+
+    def _why_empty(self) -> str:
+        if self._status:
+            newest = max(self._status)
+            return f"version {newest} cannot be loaded: {self._status[newest].error}"
+        if self.policy.specific:
+            return (
+                f"holds none of the versions {', '.join(map(str, self.policy.specific))}; push one or change the policy"
+            )
+        return (
+            "holds no version (a folder named by an integer with saved_model.pb in it); "
+            "push a model with `h2rec pipeline run`"
+        )

@@ -1,23 +1,33 @@
-"""The server: one model folder behind one gRPC port."""
+"""The server: models behind one gRPC port and one HTTP port."""
 
 from __future__ import annotations
 
-from concurrent import futures
-
-import grpc
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+import contextlib
+import functools
+import logging
+import pathlib
+import threading
+from collections.abc import Sequence
 
 from h2rec_tf.errors import InputError
-from serving.server.address import check_address
+from serving.server import config_files
+from serving.server.errors import one_line
+from serving.server.metrics import Metrics
 from serving.server.model_manager import ModelManager
-from serving.server.model_service import ModelService
+from serving.server.models import Models
 from serving.server.options import ServerOptions
-from serving.server.prediction_service import PredictionService
+from serving.server.policy import ModelConfig
+from serving.server.predictor import Predictor
+from serving.server.transport import Transport
 from serving.server.warmup import warm_up
+
+logger = logging.getLogger("h2rec.serving")
 
 
 class ModelServer:
-    """Serves the newest version of a model over TensorFlow Serving's gRPC API.
+    """Serves models over TensorFlow Serving's gRPC and REST APIs.
+
+    The models' calls run in a pool of threads beside the event loop of the transport.
 
     Example:
         with ModelServer(ServerOptions(model_dir="pushed", port=0)) as server:
@@ -29,62 +39,48 @@ class ModelServer:
 
     def __init__(self, options: ServerOptions) -> None:
         self._options = options
-        self.models = ModelManager(
-            name=options.model_name,
-            model_dir=options.model_dir,
-            poll_seconds=options.poll_seconds,
-            warm_up=warm_up,
-        )
-        self._grpc: grpc.Server | None = None
-        self.port = 0
-        self.version = 0
+        self._metrics = Metrics()
+        self.models = Models(self._manager)
+        self._metrics.follow(self.models)
+        self._undo = contextlib.ExitStack()
+        self._stopping = threading.Event()
+        self._reload = threading.Thread(target=self._follow_config, name="model-config", daemon=True)
+        self._transport: Transport | None = None
+
+    @property
+    def port(self) -> int:
+        """Of gRPC; known after `start`."""
+        return self._transport.port if self._transport else 0
 
     @property
     def target(self) -> str:
-        """`host:port` for clients; the port is known after `start`."""
-        host = self._options.host
-        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        """`host:port` of gRPC; known after `start`."""
+        return self._transport.target if self._transport else ""
+
+    @property
+    def rest_url(self) -> str:
+        """`http://host:port` or `https://host:port`; "" without REST."""
+        return self._transport.rest_url if self._transport else ""
 
     def start(self) -> None:
-        """Loads the model, then listens. Requests are answered when this returns.
+        """Loads the models, then listens. Requests are answered when this returns.
 
         Raises:
-            InputError: the address is not allowed or taken, or the model folder holds nothing that can be served.
+            InputError: an option cannot be met, an address is not allowed or taken, or a model has nothing to serve.
         """
-        options = self._options
-        check_address(options.host, insecure=options.insecure)
-        self.version = self.models.start()
-        server = grpc.server(
-            futures.ThreadPoolExecutor(max_workers=options.threads, thread_name_prefix="request"),
-            options=[
-                ("grpc.max_receive_message_length", options.limits.message_bytes),
-                ("grpc.max_send_message_length", options.limits.message_bytes),
-                # A second server on the same port must fail, not share its requests.
-                ("grpc.so_reuseport", 0),
-            ],
-        )
-        models = {options.model_name: self.models}
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            PredictionService(models, options.limits), server
-        )
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models), server)
-        self.port = options.port
-        try:
-            self.port = server.add_insecure_port(self.target)
-        except RuntimeError as error:
-            self.models.stop()
-            raise InputError(
-                f"--port {options.port}: cannot listen on {self.target}; is it taken? --port 0 picks a free one"
-            ) from error
-        server.start()
-        self._grpc = server
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._stopping.set)
+            self._start(undo)
+            self._undo = undo.pop_all()
 
     def stop(self) -> None:
-        """Takes no new request, lets running ones end within the grace time, and frees the model."""
-        if self._grpc is not None:
-            self._grpc.stop(self._options.grace_seconds).wait()
-            self._grpc = None
-        self.models.stop()
+        """Takes no new request, lets running ones end within the grace time, and frees the models."""
+        self._undo.close()
+
+    def ready(self) -> bool:
+        """Whether every model has a version that answers and the server is not on its way down."""
+        served = self.models.served()
+        return not self._stopping.is_set() and bool(served) and all(served.values())
 
     def __enter__(self) -> ModelServer:
         self.start()
@@ -92,3 +88,67 @@ class ModelServer:
 
     def __exit__(self, *unused: object) -> None:
         self.stop()
+
+    def _start(self, undo: contextlib.ExitStack) -> None:
+        options = self._options
+        # Bound before the models load, so that a taken port is known at once.
+        transport = Transport(options, self._metrics, undo)
+        undo.callback(self.models.stop)
+        self.models.configure(self._configs())
+        if options.model_config_file and options.poll_seconds > 0:
+            self._reload.start()
+            undo.callback(self._reload.join)
+        predictor = Predictor(self.models, options.limits, options.batching, transport.observer)
+        undo.callback(predictor.close)
+        transport.start(predictor, configure=self._configure, ready=self.ready)
+        self._transport = transport
+        # First of all on the way down: health checks see it while the running requests end.
+        undo.callback(self._stopping.set)
+
+    def _configs(self) -> list[ModelConfig]:
+        options = self._options
+        if options.model_config_file:
+            return config_files.read_models(options.model_config_file)
+        return [ModelConfig(name=options.model_name, base_path=options.model_dir)]
+
+    def _manager(self, config: ModelConfig) -> ModelManager:
+        def on_load(succeeded: bool) -> None:
+            self._metrics.loads.labels(config.name, "loaded" if succeeded else "failed").inc()
+
+        return ModelManager(
+            name=config.name,
+            model_dir=config.base_path,
+            poll_seconds=self._options.poll_seconds,
+            policy=config.policy,
+            warm_up=functools.partial(warm_up, limits=self._options.limits),
+            on_load=on_load,
+        )
+
+    def _configure(self, configs: Sequence[ModelConfig]) -> None:
+        try:
+            self.models.configure(configs)
+        except InputError:
+            self._metrics.reloads.labels("failed").inc()
+            raise
+        self._metrics.reloads.labels("changed").inc()
+
+    def _follow_config(self) -> None:
+        path = pathlib.Path(self._options.model_config_file)
+        known = _content(path)
+        while not self._stopping.wait(self._options.poll_seconds):
+            content = _content(path)
+            if content in (known, None):
+                continue
+            known = content
+            try:
+                self._configure(config_files.read_models(str(path)))
+                logger.info("%s: changed and in effect", path)
+            except InputError as error:
+                logger.warning("%s: changed and refused, what was served goes on: %s", path, one_line(error))
+
+
+def _content(path: pathlib.Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None

@@ -1,54 +1,85 @@
-"""TensorFlow Serving's ModelService: GetModelStatus."""
+"""TensorFlow Serving's ModelService: GetModelStatus and HandleReloadConfigRequest."""
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import grpc
 from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, model_service_pb2_grpc
 
-from serving.server.errors import RequestError, answering
-from serving.server.model_manager import ModelManager
+from h2rec_tf.errors import InputError
+from serving.server.config_files import models_of
+from serving.server.errors import RequestError, one_line
+from serving.server.grpc_handler import answering
+from serving.server.models import Models
+from serving.server.observer import Call, Observer
+from serving.server.options import Limits
+from serving.server.policy import ModelConfig
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """Tells which versions are served, on their way in or out, or broken and why.
+    """Tells which versions are served, on their way in or out, or broken and why; and takes other models.
 
     Args:
-        models: served models by name.
+        models: the served models.
+        configure: serves other models; raises InputError where it cannot.
+        limits: the longest time for an answer.
+        observer: told of each request.
     """
 
-    def __init__(self, models: dict[str, ModelManager]) -> None:
+    def __init__(
+        self,
+        models: Models,
+        configure: Callable[[Sequence[ModelConfig]], None],
+        limits: Limits,
+        observer: Observer,
+    ) -> None:
+        self.observer = observer
+        self.longest_seconds = limits.seconds
         self._models = models
+        self._configure = configure
 
     @answering
-    def GetModelStatus(
-        self, request: get_model_status_pb2.GetModelStatusRequest
+    async def GetModelStatus(
+        self, request: Any, call: Call, deadline: float
     ) -> get_model_status_pb2.GetModelStatusResponse:
         """State of one version, or of all, newest first."""
         if not request.HasField("model_spec"):
             raise RequestError.invalid("Missing ModelSpec")
-        name = request.model_spec.name
-        statuses = self._models[name].statuses() if name in self._models else {}
-        if request.model_spec.HasField("version"):
-            version = request.model_spec.version.value
-            if version not in statuses:
-                raise RequestError.not_found(f"Could not find version {version} of model {name}")
-            statuses = {version: statuses[version]}
-        if not statuses:
-            raise RequestError.not_found(f"Could not find any versions of model {name}")
-        response = get_model_status_pb2.GetModelStatusResponse()
-        for version in sorted(statuses, reverse=True):
-            status = statuses[version]
-            entry = response.model_version_status.add(version=version, state=status.state.value)
-            # An empty message would be left out on the wire; TensorFlow Serving always sends one.
-            entry.status.error_code = grpc.StatusCode.UNKNOWN.value[0] if status.error else grpc.StatusCode.OK.value[0]
-            entry.status.error_message = status.error
-        return response
+        return status(self._models, request.model_spec, call)
 
     @answering
-    def HandleReloadConfigRequest(
-        self, request: model_management_pb2.ReloadConfigRequest
+    async def HandleReloadConfigRequest(
+        self, request: Any, call: Call, deadline: float
     ) -> model_management_pb2.ReloadConfigResponse:
-        """This server's models are those of its command line."""
-        raise RequestError.unimplemented(
-            "HandleReloadConfigRequest is not served: new versions are found without it, another model needs a restart"
-        )
+        """Serves the given models instead, all of them or, where one cannot be loaded, those before."""
+        try:
+            configs = models_of(request.config)
+        except InputError as error:
+            raise RequestError.invalid(f"config {error}") from error
+        try:
+            # Not bounded by the deadline: half a change would be worse than a late answer.
+            await asyncio.get_running_loop().run_in_executor(None, self._configure, configs)
+        except InputError as error:
+            raise RequestError.failed_precondition(f"nothing was changed: {one_line(error)}") from error
+        response = model_management_pb2.ReloadConfigResponse()
+        response.status.error_code = grpc.StatusCode.OK.value[0]
+        return response
+
+
+def status(models: Models, spec: Any, call: Call) -> get_model_status_pb2.GetModelStatusResponse:
+    """State of the versions that a ModelSpec names.
+
+    Raises:
+        RequestError: there is none.
+    """
+    response = get_model_status_pb2.GetModelStatusResponse()
+    for version, found in models.statuses(spec).items():
+        entry = response.model_version_status.add(version=version, state=found.state.value)
+        # An empty message would be left out on the wire; TensorFlow Serving always sends one.
+        entry.status.error_code = grpc.StatusCode.UNKNOWN.value[0] if found.error else grpc.StatusCode.OK.value[0]
+        entry.status.error_message = found.error
+    call.model = spec.name
+    return response

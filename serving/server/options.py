@@ -6,45 +6,106 @@ import dataclasses
 import os
 
 MEBIBYTE = 1024 * 1024
+CORES = os.cpu_count() or 1
+METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """The largest request that is answered. Each one bounds the memory that one request can take.
+    """The largest request that is answered. Each one bounds the memory or time that one request can take.
 
     Attributes:
         message_bytes: size of a request or a response on the wire.
         batch_size: rows of a request.
         history_length: columns of the `history` input, padding included.
+        k: largest `k`; a model may have a smaller limit of its own.
+        seconds: longest time from a request's arrival to its answer, where the caller gives no shorter deadline; also
+            the time that a request body has to arrive.
+        concurrent: requests in the server at a time; more are refused at once.
     """
 
     message_bytes: int = 16 * MEBIBYTE
     batch_size: int = 1024
     history_length: int = 1000
+    k: int = 1000
+    seconds: float = 30.0
+    concurrent: int = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Batching:
+    """How requests that run at the same time share a call of the model.
+
+    A request that finds the model idle runs at once. While calls run, requests queue; a call that ends takes what has
+    queued with it.
+
+    Attributes:
+        max_rows: rows of a shared call; a single request may have more and then runs alone.
+        timeout_seconds: longest time a queued request waits for company although another call could start beside
+            the running ones.
+        max_queued: requests that may wait for one signature; more are answered UNAVAILABLE.
+        parallel: calls of one signature at a time.
+        enabled: False runs every request alone, `parallel` at a time.
+    """
+
+    max_rows: int = 32
+    timeout_seconds: float = 0.0
+    max_queued: int = 1000
+    parallel: int = CORES
+    enabled: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Security:
+    """Who may connect. Paths are PEM files.
+
+    Attributes:
+        certificate: the server's certificate chain; with `key`, gRPC and REST are encrypted.
+        key: its private key.
+        client_ca: callers must show a certificate that this authority has signed (mutual TLS).
+        token_file: a file with one bearer token a line; callers must send one of them.
+        insecure_public: listen on an address that other machines can reach with none of these.
+    """
+
+    certificate: str = ""
+    key: str = ""
+    client_ca: str = ""
+    token_file: str = ""
+    insecure_public: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class ServerOptions:
-    """Where and how to serve one model.
+    """Where and how to serve models.
 
     Attributes:
         model_dir: folder with one sub-folder a version, named by an integer, that holds a SavedModel.
-        model_name: name that requests must give.
-        host: address to listen on; anything but loopback needs `insecure`.
-        port: TCP port; 0 takes a free one.
-        insecure: listen without encryption on an address that other machines can reach.
-        poll_seconds: time between looks for a new version; 0 never looks again.
-        threads: requests answered at the same time.
+        model_name: name that requests give for it.
+        model_config_file: a file with a `model_config_list` instead of those two.
+        host: address to listen on.
+        port: TCP port of gRPC; 0 takes a free one.
+        rest_port: TCP port of REST, health and metrics; 0 takes a free one, None has none of them.
+        security: who may connect.
+        poll_seconds: time between looks for new versions and a changed model_config_file; 0 never looks again.
         grace_seconds: time that running requests get to finish at shutdown.
         limits: the largest request that is answered.
+        batching: how requests share calls.
+        metrics_path: where Prometheus finds the metrics; "" for none.
+        access_log: file for one JSON line a request; "-" is stderr, "" none.
+        log_inputs: also log what was asked, user histories included.
     """
 
-    model_dir: str
+    model_dir: str = ""
     model_name: str = "h2rec"
+    model_config_file: str = ""
     host: str = "127.0.0.1"
     port: int = 8500
-    insecure: bool = False
+    rest_port: int | None = None
+    security: Security = Security()
     poll_seconds: float = 1.0
-    threads: int = 2 * (os.cpu_count() or 1)
     grace_seconds: float = 10.0
     limits: Limits = Limits()
+    batching: Batching = Batching()
+    metrics_path: str = METRICS_PATH
+    access_log: str = ""
+    log_inputs: bool = False

@@ -15,24 +15,29 @@ from serving.server.options import ServerOptions
 def run(options: ServerOptions) -> None:
     """Serves until SIGTERM or SIGINT; running requests end first.
 
-    The one line on stdout, once requests are answered, is `serving model NAME version N on HOST:PORT`; events go to
-    stderr.
+    The first line on stdout, once requests are answered, is `serving model NAME version N on HOST:PORT` (with commas
+    between models); the second, with REST, `REST on URL`. Events go to stderr.
 
     Raises:
         InputError: as `ModelServer.start`.
     """
     environment.quiet()
-    _log_to_stderr()
+    log_to_stderr()
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *unused: ended.set())
     with ModelServer(options) as server:
-        print(f"serving model {options.model_name} version {server.version} on {server.target}", flush=True)
+        served = ", ".join(
+            f"model {name} version {', '.join(map(str, versions))}" for name, versions in server.models.served().items()
+        )
+        print(f"serving {served} on {server.target}", flush=True)
+        if server.rest_url:
+            print(f"REST on {server.rest_url}", flush=True)
         ended.wait()
     logging.getLogger("h2rec.serving").info("stopped")
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger = logging.getLogger("h2rec.serving")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -88,12 +88,12 @@ class Servable:
             raise RequestError.failed_precondition(f'Serving signature key "{name}" not found.')
         return signature
 
-    def run(self, signature: Signature, feeds: list[np.ndarray]) -> dict[str, np.ndarray]:
+    def run(self, signature: Signature, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Runs a signature.
 
         Args:
             signature: one of this servable's.
-            feeds: arrays in the order of `signature.inputs`.
+            arrays: what is fed, in the order of `signature.inputs`.
 
         Returns:
             All outputs by name; strings as object arrays of bytes.
@@ -103,7 +103,7 @@ class Servable:
         """
         call = self._calls.get(signature.name) or self._prepare(signature)
         try:
-            return dict(zip(signature.outputs, call(*feeds), strict=True))
+            return dict(zip(signature.outputs, call(*arrays), strict=True))
         except tf.errors.OpError as error:
             raise RequestError.from_op_error(error) from error
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from tensorflow.core.framework import tensor_pb2
-from tensorflow.core.protobuf import meta_graph_pb2
 
 from h2rec_tf import names
 from serving import tensors
@@ -30,31 +29,54 @@ class InputSpec:
     shape: tuple[int | None, ...] | None
 
     @classmethod
-    def from_info(cls, info: meta_graph_pb2.TensorInfo) -> InputSpec:
+    def from_info(cls, info: Any) -> InputSpec:
         """Reads the TensorInfo of a SignatureDef."""
         shape = None
         if not info.tensor_shape.unknown_rank:
             shape = tuple(None if dimension.size < 0 else dimension.size for dimension in info.tensor_shape.dim)
         return cls(tensor=info.name, dtype=info.dtype, shape=shape)
 
-    def check(self, alias: str, proto: tensor_pb2.TensorProto) -> None:
-        """Compares a tensor's declared type and shape.
+    def check(self, alias: str, dtype: int, shape: Sequence[int] | None) -> None:
+        """Compares a tensor's type and shape; no shape is an unknown one.
 
         Raises:
             RequestError: INVALID_ARGUMENT; another type, rank or size.
         """
-        if proto.dtype != self.dtype:
-            given = tensors.dtype_name(proto.dtype)
-            raise RequestError.invalid(f"input `{alias}` must be of type {tensors.dtype_name(self.dtype)}, got {given}")
+        if dtype != self.dtype:
+            wanted, given = tensors.dtype_name(self.dtype), tensors.dtype_name(dtype)
+            raise RequestError.invalid(f"input `{alias}` must be of type {wanted}, got {given}")
         if self.shape is None:
             return
-        shape = [dimension.size for dimension in proto.tensor_shape.dim]
-        fits = len(shape) == len(self.shape) and not proto.tensor_shape.unknown_rank
-        if not fits or any(want not in (None, size) for want, size in zip(self.shape, shape, strict=True)):
+        fits = shape is not None and len(shape) == len(self.shape)
+        if not fits or any(want not in (None, size) for want, size in zip(self.shape, shape or (), strict=True)):
             wanted = ", ".join("?" if size is None else str(size) for size in self.shape)
+            given = "an unknown shape" if shape is None else str(list(shape))
             raise RequestError.invalid(
-                f"input `{alias}` must be of rank {len(self.shape)} and shape [{wanted}], got {shape}"
+                f"input `{alias}` must be of rank {len(self.shape)} and shape [{wanted}], got {given}"
             )
+
+
+# Inputs that may grow columns of "" on the left: the model passes over them, wherever they stand.
+PADDED = frozenset({names.HISTORY})
+# Histories up to this many columns share calls; longer ones with those of at most twice their length.
+_SHORT = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Feeds:
+    """What one request feeds.
+
+    Attributes:
+        arrays: one an input, in the signature's order; strings as object arrays of bytes.
+        rows: rows of the inputs that have one row a user or item.
+        key: requests with equal keys may share a call; None runs alone.
+        row_wise: the positions in `arrays` whose first dimension is the rows; all others are the same for every row.
+    """
+
+    arrays: list[np.ndarray]
+    rows: int
+    key: Hashable
+    row_wise: frozenset[int]
 
 
 class Signature:
@@ -65,45 +87,51 @@ class Signature:
         definition: its SignatureDef, with `defaults` for inputs that a request may leave out.
     """
 
-    def __init__(self, name: str, definition: meta_graph_pb2.SignatureDef) -> None:
+    def __init__(self, name: str, definition: Any) -> None:
         self.name = name
         self.inputs = {alias: InputSpec.from_info(definition.inputs[alias]) for alias in sorted(definition.inputs)}
         self.outputs = {alias: definition.outputs[alias].name for alias in sorted(definition.outputs)}
         self._defaults = {alias: tensors.decode(proto) for alias, proto in definition.defaults.items()}
+        shapes = [definition.outputs[alias].tensor_shape for alias in self.outputs]
+        self._rows_come_back = all(shape.dim and shape.dim[0].size < 0 for shape in shapes)
+        # The inputs of the highest rank hold the rows; scalars and lists beside them apply to all rows.
+        self._rank = max((len(spec.shape or ()) for spec in self.inputs.values()), default=0)
 
-    def feeds(self, inputs: Mapping[str, tensor_pb2.TensorProto], limits: Limits) -> list[np.ndarray]:
-        """The arrays to feed, in the order of `self.inputs`; an absent input takes its default.
+    @property
+    def required(self) -> list[str]:
+        """Inputs that a request may not leave out."""
+        return [alias for alias in self.inputs if alias not in self._defaults]
+
+    def feeds(self, inputs: Mapping[str, Any], limits: Limits) -> Feeds:
+        """What to feed for a request's TensorProtos.
 
         Args:
-            inputs: a request's inputs.
+            inputs: TensorProtos by name; an absent one takes its default.
             limits: the largest request that is answered.
 
         Raises:
             RequestError: INVALID_ARGUMENT; an input is missing, unknown, of another type or shape, or too large.
         """
-        given = set(inputs)
-        extra = given - set(self.inputs)
-        missing = set(self.inputs) - given - set(self._defaults)
-        if extra or missing:
-            raise RequestError.invalid(
-                f"inputs do not match signature `{self.name}` ({', '.join(self.inputs)}). "
-                f"Sent extra: {{{','.join(sorted(extra))}}}. Missing but required: {{{','.join(sorted(missing))}}}."
-            )
-        feeds = []
-        for alias, spec in self.inputs.items():
-            if alias in given:
-                proto = inputs[alias]
-                spec.check(alias, proto)
-                _check_size(alias, proto, limits)
-                try:
-                    array = tensors.decode(proto)
-                except ValueError as error:
-                    raise RequestError.invalid(f"tensor parsing error: {alias}: {error}") from error
-                _check_k(alias, array)
-                feeds.append(array)
-            else:
-                feeds.append(self._defaults[alias])
-        return feeds
+
+        def read(alias: str, proto: Any) -> np.ndarray:
+            unknown = proto.tensor_shape.unknown_rank
+            shape = None if unknown else [dimension.size for dimension in proto.tensor_shape.dim]
+            self._check(alias, proto.dtype, shape, limits)
+            try:
+                return tensors.decode(proto)
+            except ValueError as error:
+                raise RequestError.invalid(f"tensor parsing error: {alias}: {error}") from error
+
+        return self._collect(inputs, read, limits)
+
+    def feeds_of_arrays(self, inputs: Mapping[str, np.ndarray], limits: Limits) -> Feeds:
+        """The same for arrays, which are of the signature's types already."""
+
+        def read(alias: str, array: np.ndarray) -> np.ndarray:
+            self._check(alias, self.inputs[alias].dtype, array.shape, limits)
+            return array
+
+        return self._collect(inputs, read, limits)
 
     def selected(self, output_filter: Iterable[str]) -> set[str]:
         """The outputs that a request asks for; all of them where it names none.
@@ -123,17 +151,50 @@ class Signature:
             chosen.add(alias)
         return chosen or set(self.outputs)
 
+    def _collect(self, inputs: Mapping[str, Any], read: Callable[[str, Any], np.ndarray], limits: Limits) -> Feeds:
+        given = set(inputs)
+        extra = given.difference(self.inputs)
+        missing = set(self.required) - given
+        if extra or missing:
+            raise RequestError.invalid(
+                f"inputs do not match signature `{self.name}` ({', '.join(self.inputs)}). "
+                f"Sent extra: {{{','.join(sorted(extra))}}}. Missing but required: {{{','.join(sorted(missing))}}}."
+            )
+        arrays: list[np.ndarray] = []
+        row_wise: set[int] = set()
+        parts: list[Hashable] = [self.name]
+        for place, (alias, spec) in enumerate(self.inputs.items()):
+            array = read(alias, inputs[alias]) if alias in given else self._defaults[alias]
+            if alias == names.K and array.ndim == 0:
+                _check_k(alias, array, limits)
+            arrays.append(array)
+            if alias not in given:
+                parts.append(None)
+            elif self._rank and spec.shape is not None and len(spec.shape) == self._rank:
+                row_wise.add(place)
+                parts.append(_width(array) if alias in PADDED and array.ndim == 2 else array.shape[1:])
+            else:
+                parts.append((array.shape, tuple(array.ravel().tolist())))
+        rows = {len(arrays[place]) for place in row_wise}
+        shares = self._rows_come_back and len(rows) == 1
+        return Feeds(arrays, max(rows, default=1), tuple(parts) if shares else None, frozenset(row_wise))
 
-def _check_size(alias: str, proto: tensor_pb2.TensorProto, limits: Limits) -> None:
-    shape = [dimension.size for dimension in proto.tensor_shape.dim]
-    if shape and shape[0] > limits.batch_size:
-        raise RequestError.invalid(f"input `{alias}` has {shape[0]} rows, at most {limits.batch_size} are taken")
-    if alias == names.HISTORY and len(shape) > 1 and shape[1] > limits.history_length:
-        raise RequestError.invalid(
-            f"input `{alias}` is {shape[1]} long, at most {limits.history_length} are taken: send the latest items"
-        )
+    def _check(self, alias: str, dtype: int, shape: Sequence[int] | None, limits: Limits) -> None:
+        self.inputs[alias].check(alias, dtype, shape)
+        if shape and shape[0] > limits.batch_size:
+            raise RequestError.invalid(f"input `{alias}` has {shape[0]} rows, at most {limits.batch_size} are taken")
+        if alias == names.HISTORY and shape and len(shape) > 1 and shape[1] > limits.history_length:
+            raise RequestError.invalid(
+                f"input `{alias}` is {shape[1]} long, at most {limits.history_length} are taken: send the latest items"
+            )
 
 
-def _check_k(alias: str, array: np.ndarray) -> None:
-    if alias == names.K and array.ndim == 0 and array < 1:
+def _width(array: np.ndarray) -> int:
+    return max(_SHORT, 1 << (array.shape[1] - 1).bit_length())
+
+
+def _check_k(alias: str, array: np.ndarray, limits: Limits) -> None:
+    if array < 1:
         raise RequestError.invalid(f"input `{alias}` must be at least 1, got {array}")
+    if array > limits.k:
+        raise RequestError.invalid(f"input `{alias}` must be at most {limits.k}, got {array}")

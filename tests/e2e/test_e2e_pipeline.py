@@ -76,7 +76,9 @@ def test_pushed_model_answers_without_the_artifacts(runs: Runs, first: Result, t
     runs.root.rename(hidden)
     try:
         model = tf.saved_model.load(str(moved))
-        answer = model.signatures["serving_default"](history=tf.constant([["no such item"]]), k=tf.constant(5))
+        answer = model.signatures["serving_default"](
+            history=tf.constant([["no such item"]]), k=tf.constant(5), exclude=tf.zeros([1, 0], tf.string)
+        )
         items = answer["item_ids"].numpy()[0].tolist()
         titles = model.signatures["item_titles"](item_ids=tf.constant(items))["titles"].numpy()
     finally:

@@ -27,14 +27,15 @@ def catalogue(count=24):
 
 @pytest.mark.parametrize("vectors", [None, np.random.default_rng(0).normal(size=(24, 6)).astype(np.float32)])
 def test_save_and_load(tmp_path, vectors):
-    given = dataclasses.replace(catalogue(), vectors=vectors)
+    categories = None if vectors is None else np.asarray(["tool|garden", ""] * 12, object)
+    given = dataclasses.replace(catalogue(), vectors=vectors, categories=categories)
     built = build_semantic_ids(given, quantizer=SMALL)
     directory = str(tmp_path / "ids")
     built.save(directory)
     built.save(directory)
     loaded = SemanticIds.load(directory)
     assert len(loaded) == 24
-    for name in ("item_ids", "titles", "codes", "codebooks", "vectors"):
+    for name in ("item_ids", "titles", "categories", "codes", "codebooks", "vectors"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(built, name))
     assert loaded.codes.dtype == np.int32 and loaded.codebooks.dtype == loaded.vectors.dtype == np.float32
     assert loaded.report.table() == built.report.table()

@@ -34,8 +34,10 @@ def server(saved_versions: pathlib.Path, tmp_path_factory: pytest.TempPathFactor
     """A running server of version 1, shared by tests that only ask it."""
     folder = tmp_path_factory.mktemp("served")
     shutil.copytree(saved_versions / "1", folder / "1")
-    limits = Limits(message_bytes=64 * 1024, batch_size=16, history_length=20)
-    with ModelServer(ServerOptions(model_dir=str(folder), port=0, poll_seconds=0, limits=limits)) as running:
+    limits = Limits(message_bytes=64 * 1024, batch_size=16, history_length=20, k=5000)
+    with ModelServer(
+        ServerOptions(model_dir=str(folder), port=0, rest_port=0, poll_seconds=0, limits=limits)
+    ) as running:
         yield running
 
 

@@ -15,7 +15,9 @@ from click.testing import CliRunner
 
 from h2rec_tf import names
 from h2rec_tf.errors import InputError
-from serving import cli
+from serving.cli.recommend import _item_ids
+from serving.cli.recommend import recommend as recommend_command
+from serving.cli.serve import serve as serve_command
 from serving.client import Client, TensorSpec
 
 
@@ -85,7 +87,7 @@ def test_a_server_that_never_answers():
 
 
 def invoke(*arguments):
-    return CliRunner().invoke(cli.recommend, [str(argument) for argument in arguments])
+    return CliRunner().invoke(recommend_command, [str(argument) for argument in arguments])
 
 
 def test_recommend_command_prints_titles_of_history_and_answer(server):
@@ -109,14 +111,14 @@ def test_recommend_command_in_json_for_several_users(server):
 
 
 def test_item_ids_with_commas_are_quoted():
-    assert cli._item_ids('a, "b,c" ,d,,') == ["a", "b,c", "d"]
-    assert cli._item_ids("") == []
+    assert _item_ids('a, "b,c" ,d,,') == ["a", "b,c", "d"]
+    assert _item_ids("") == []
 
 
 def test_commands_fail_with_the_error_a_user_can_mend(tmp_path):
     result = invoke("--target", "127.0.0.1:1", "--history", "a")
     assert isinstance(result.exception, InputError)
-    result = CliRunner().invoke(cli.serve, ["--model-dir", str(tmp_path / "nowhere")])
+    result = CliRunner().invoke(serve_command, ["--model-dir", str(tmp_path / "nowhere")])
     assert isinstance(result.exception, InputError) and "--model-dir" in str(result.exception)
     assert invoke("--history", "a", "--k", 0).exit_code == 2
 
@@ -145,6 +147,7 @@ def test_serve_command_says_it_is_ready_and_ends_cleanly_on_sigterm(model_dir):
         assert words[:6] == ["serving", "model", "toy", "version", "1", "on"]
         with Client(words[6], model_name="toy") as client:
             assert len(client.recommend([["i1"]], k=2)[0]) == 2
+        assert process.stdout.readline().startswith("REST on http://127.0.0.1:")
         process.send_signal(signal.SIGTERM)
         output, errors = process.communicate(timeout=60)
     finally:

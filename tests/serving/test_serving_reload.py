@@ -14,7 +14,7 @@ from serving.client import Client
 from serving.server.errors import RequestError
 from serving.server.model_manager import ModelManager, State, VersionStatus
 from serving.server.model_server import ModelServer
-from serving.server.options import ServerOptions
+from serving.server.options import Security, ServerOptions
 
 DEADLINE = 60.0
 
@@ -175,7 +175,7 @@ def test_whatever_a_loader_raises_is_one_line_in_the_status(tmp_path, raised):
 def test_start_takes_the_newest_version_that_loads(model_dir):
     push_corrupt(9, model_dir)
     with serving(model_dir) as server:
-        assert server.version == 1
+        assert server.models.served() == {"h2rec": [1]}
 
 
 def test_start_without_anything_to_serve_is_one_clear_error(tmp_path, model_dir):
@@ -201,14 +201,14 @@ def test_a_taken_port_is_one_clear_error(server, model_dir):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
-def test_a_public_address_needs_insecure(model_dir, host):
-    with pytest.raises(InputError, match="--insecure"):
+def test_a_public_address_needs_protection(model_dir, host):
+    with pytest.raises(InputError, match="--insecure-public"):
         serving(model_dir, host=host).start()
 
 
 def test_a_public_address_is_served_when_the_user_insists(model_dir):
     with (
-        serving(model_dir, host="0.0.0.0", insecure=True) as server,
+        serving(model_dir, host="0.0.0.0", security=Security(insecure_public=True)) as server,
         Client(f"127.0.0.1:{server.port}") as client,
     ):
         assert version_in_use(client) == 1
@@ -241,4 +241,4 @@ def test_model_status_answers_and_refusals(models):
         assert (raised.value.code(), raised.value.details()) == (grpc.StatusCode.NOT_FOUND, words)
     with pytest.raises(grpc.RpcError) as raised:
         models.HandleReloadConfigRequest(model_management_pb2.ReloadConfigRequest(), timeout=20)
-    assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT

@@ -69,8 +69,8 @@ def _proto(dtype, sizes, **fields):
         (_proto(types_pb2.DT_FLOAT, [-1], float_val=[1.0]), "fully known"),
         (_proto(types_pb2.DT_FLOAT, [2], tensor_content=b"abc"), "3 bytes of content"),
         (_proto(types_pb2.DT_FLOAT, [1], float_val=[1.0, 2.0]), "2 values for shape"),
-        (_proto(types_pb2.DT_RESOURCE, [1]), "DT_RESOURCE is not supported"),
-        (_proto(9999, [1]), "9999 is not supported"),
+        (_proto(types_pb2.DT_RESOURCE, [1]), "type resource is not supported"),
+        (_proto(9999, [1]), "type 9999 is not supported"),
     ],
 )
 def test_messages_that_lie_are_refused(proto, words):

@@ -31,7 +31,10 @@ def catalogue(vectors: bool) -> Catalogue:
     ids = IDS[catalogue_order(IDS.tolist())]
     texts = np.asarray([f"text {item}" for item in ids], dtype=object)
     titles = np.asarray(["", *ids[1:]], dtype=object)
-    return Catalogue(ids, titles, texts, np.eye(3, 5, dtype=np.float32) if vectors else None)
+    categories = np.asarray(["fruit|red", "", "fruit"], dtype=object)
+    return Catalogue(
+        ids, titles, texts, np.eye(3, 5, dtype=np.float32) if vectors else None, categories if vectors else None
+    )
 
 
 def test_user_examples_hold_ids_times_and_target() -> None:
@@ -80,8 +83,9 @@ def test_items_come_back_in_catalogue_order(vectors: bool) -> None:
         assert found.vectors is not None
         assert items.vectors is not None
         np.testing.assert_array_equal(found.vectors, items.vectors)
+        np.testing.assert_array_equal(found.categories, items.categories)
     else:
-        assert found.vectors is None
+        assert found.vectors is None and found.categories is None
 
 
 def test_no_items_is_an_error() -> None:

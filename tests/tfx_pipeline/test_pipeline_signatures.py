@@ -66,6 +66,8 @@ def test_slices_equal_the_librarys_slices(saved: tuple) -> None:
 
 def test_saved_model_has_the_serving_signatures_too(saved: tuple) -> None:
     _, loaded, _ = saved
-    answer = loaded.signatures["serving_default"](history=tf.constant([[ITEM_IDS[2]]]), k=tf.constant(3))
+    answer = loaded.signatures["serving_default"](
+        history=tf.constant([[ITEM_IDS[2]]]), k=tf.constant(3), exclude=tf.zeros([1, 0], tf.string)
+    )
     assert answer["item_ids"].shape == (1, 3)
     assert ITEM_IDS[2].encode() not in answer["item_ids"].numpy()[0]

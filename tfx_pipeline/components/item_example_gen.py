@@ -20,6 +20,7 @@ _SETTINGS = (
     "catalogue_item_column",
     "title_column",
     "text_columns",
+    "category_column",
     "vector_column",
     "max_bad_rows",
 )
@@ -36,6 +37,7 @@ class ItemExampleGenExecutor(FileReaderExecutor):
             item_column=data.catalogue_item_column or data.item_column,
             title_column=data.title_column,
             text_columns=data.text_columns,
+            category_column=data.category_column,
             vector_column=data.vector_column,
             embeddings_path=settings[_EMBEDDINGS] or None,
             max_bad_rows=data.max_bad_rows,
@@ -47,7 +49,8 @@ class ItemExampleGen(component.FileBasedExampleGen):
     """Reads the catalogue.
 
     Outputs:
-        examples: split `items`, one example an item: `item_id`, `title`, `text`, and `vector` where given.
+        examples: split `items`, one example an item: `item_id`, `title`, `text`, `categories` and `vector` where
+            given.
     """
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(ItemExampleGenExecutor)

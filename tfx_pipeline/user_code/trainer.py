@@ -9,7 +9,7 @@ import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from h2rec_tf.config import Config
-from h2rec_tf.export import ServingModel, export_model
+from h2rec_tf.export import export_model, serving_model
 from h2rec_tf.semantic_ids import SemanticIds
 from h2rec_tf.training.configured import train_configured
 from tfx_pipeline import constants
@@ -40,15 +40,8 @@ def run_fn(fn_args: FnArgs) -> None:
         directory=fn_args.model_run_dir,
         progress=sys.stderr.isatty(),
     )
-    model = ServingModel(
-        result.model,
-        item_ids=semantic_ids.item_ids,
-        titles=semantic_ids.titles,
-        popularity=read_popularity(transform_output, semantic_ids.item_ids),
-        max_length=config.model.max_length,
-        max_k=config.serving.max_k,
-        head_fraction=config.evaluation.head_fraction,
-    )
+    popularity = read_popularity(transform_output, semantic_ids.item_ids)
+    model = serving_model(result.model, semantic_ids, popularity, config)
     evaluation = EvaluationSignatures(model, transform_output, constants.metric_ks(config.evaluation.ks))
     export_model(model, fn_args.serving_model_dir, signatures=evaluation.signatures())
 

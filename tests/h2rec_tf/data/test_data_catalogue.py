@@ -12,6 +12,7 @@ from h2rec_tf.data.catalogue import read_catalogue
 from h2rec_tf.data.item_vectors import parse_vectors
 from h2rec_tf.data.problems import MISSING_VECTOR
 from h2rec_tf.data.sequences import catalogue_order
+from h2rec_tf.errors import InputError
 
 FRAME = pd.DataFrame(
     {
@@ -45,6 +46,19 @@ def test_formats_agree(tmp_path, name):
     assert catalogue.vectors is None
     ids = FRAME["item_id"].tolist()
     assert catalogue.item_ids.tolist() == [ids[place] for place in catalogue_order(ids)]
+
+
+@pytest.mark.parametrize("name", ["i.csv", "i.jsonl", "i.parquet"])
+def test_categories_of_a_column(tmp_path, name):
+    frame = FRAME.assign(tags=[" Adventure | Animation|Adventure", "Comedy", "", "a  b"])
+    if name != "i.csv":
+        frame = frame.assign(tags=[["Adventure", "Animation "], ["Comedy", "", None], [], ["a  b"]])
+    catalogue, _ = read_catalogue(save(tmp_path, frame, name), category_column="tags")
+    found = dict(zip(catalogue.item_ids, catalogue.categories, strict=True))
+    assert found == {"007": "Adventure|Animation", "7": "Comedy", "x y": "", "é": "a  b"}
+    assert read_catalogue(save(tmp_path, frame, name))[0].categories is None
+    with pytest.raises(InputError, match="--category-column"):
+        read_catalogue(save(tmp_path, frame, name), category_column="tag")
 
 
 def test_order_of_rows_does_not_matter(tmp_path):

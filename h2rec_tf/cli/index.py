@@ -1,0 +1,155 @@
+"""`h2rec index`: build, evaluate and tune the ScaNN index of an exported model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from h2rec_tf.config import Config, IndexConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from h2rec_tf.export.loaded import LoadedModel
+
+_MODEL = click.option("--model-dir", required=True, metavar="DIR", help="SavedModel, or a folder of numbered versions.")
+_CONFIG = click.option("--config", "config_path", metavar="FILE.yaml", help="Configuration; flags override it.")
+_KIND = click.option("--kind", type=click.Choice(["auto", "brute", "ah", "tree_ah"]), help="Kind of index [auto].")
+_QUERY_OPTIONS = (
+    click.option("--interactions", metavar="FILE", help="Users whose histories are the queries [single items]."),
+    click.option("--user-column", help="Column of user ids in the interactions file [user_id]."),
+    click.option("--item-column", help="Column of item ids in the interactions file [item_id]."),
+    click.option("--timestamp-column", help="Column of times: numbers or ISO-8601 [timestamp]."),
+    click.option("--queries", type=click.IntRange(min=1), help="Queries to ask [1000]."),
+    click.option("--k", type=click.IntRange(min=1), help="List length [100]."),
+    click.option("--target-recall", type=click.FloatRange(0.0, 1.0), help="Share of the exact list [0.98]."),
+)
+
+
+def _queries(command: Any) -> Any:
+    for option in reversed(_QUERY_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.group()
+def index() -> None:
+    """Build, evaluate and tune a ScaNN index of a model's items."""
+
+
+@index.command()
+@_MODEL
+@click.option("--output", required=True, metavar="DIR", help="Writes DIR/index and DIR/serving/VERSION.")
+@_CONFIG
+@_KIND
+def build(model_dir: str, output: str, config_path: str | None, kind: str | None) -> None:
+    """Build an index of the items of a model, and the model with ScaNN inside.
+
+    DIR/index is for the retrieval service and for `h2rec index evaluate`; DIR/serving is for `h2rec serve`.
+    """
+    config = _config(config_path, kind=kind)
+    from h2rec_tf.index.scann_index import build_index
+    from h2rec_tf.index.servable import build_servable
+
+    model = _model(model_dir)
+    manifest = build_index(model.vectors(), model.item_ids, f"{output}/index", config=config)
+    version = model.path.name if model.path.name.isdigit() else "1"
+    build_servable(model, f"{output}/serving/{version}", config=config)
+    settings = manifest.settings
+    leaves = f", {settings.leaves_to_search} of {settings.leaves} leaves searched" if settings.leaves else ""
+    click.echo(
+        f"{settings.kind}: {manifest.items} items x {manifest.dimensions}{leaves}, "
+        f"{manifest.bytes / 2**20:.1f} MiB, built in {manifest.build_seconds:.1f} s"
+    )
+    click.echo(f"index in {output}/index, to serve in {output}/serving")
+
+
+@index.command()
+@_MODEL
+@click.option("--index-dir", required=True, metavar="DIR", help="What `h2rec index build` wrote to DIR/index.")
+@_queries
+@click.option("--json", "json_path", metavar="FILE", help="Write the report there.")
+@_CONFIG
+def evaluate(model_dir: str, index_dir: str, json_path: str | None, config_path: str | None, **flags: Any) -> None:
+    """Compare an index with exact search: recall, time of a query, memory.
+
+    Ends with exit code 1 if it misses a limit of the `index` section.
+    """
+    config, columns, interactions = _asked(config_path, flags)
+    from h2rec_tf.index.evaluate import evaluate_index
+    from h2rec_tf.index.scann_index import load_index
+
+    # First, so that its memory is not mixed with the model's.
+    loaded = load_index(index_dir)
+    model = _model(model_dir)
+    report = evaluate_index(loaded, model.vectors(), _user_vectors(model, config, columns, interactions), k=config.k)
+    if json_path:
+        report.save(json_path)
+    click.echo(report.table())
+    problems = report.problems(config)
+    for line in problems or ["blessed"]:
+        click.echo(line)
+    if problems:
+        raise click.exceptions.Exit(1)
+
+
+@index.command()
+@_MODEL
+@click.option("--output", metavar="FILE.yaml", help="Write the configuration with the setting found.")
+@_KIND
+@_queries
+@_CONFIG
+def tune(model_dir: str, output: str | None, kind: str | None, config_path: str | None, **flags: Any) -> None:
+    """Find the fastest setting at a recall: prints what was tried, the best one marked."""
+    config, columns, interactions = _asked(config_path, flags, kind=kind)
+    from h2rec_tf.index.tune import tune_index
+
+    model = _model(model_dir)
+    tuning = tune_index(model.vectors(), _user_vectors(model, config, columns, interactions), config=config)
+    click.echo(tuning.table())
+    if not tuning.reached:
+        click.echo(f"no setting reaches recall {config.target_recall}; the best one is marked")
+    if output:
+        import dataclasses
+
+        base = Config.load(config_path) if config_path else Config()
+        dataclasses.replace(base, index=tuning.config).save(output)
+        click.echo(f"written to {output}")
+
+
+def _config(path: str | None, **flags: Any) -> IndexConfig:
+    base = Config.load(path) if path else Config()
+    return base.replace(**{f"index.{key}": value for key, value in flags.items() if value is not None}).index
+
+
+def _asked(path: str | None, flags: dict[str, Any], **more: Any) -> tuple[IndexConfig, dict[str, str], str | None]:
+    """The index section, the columns of the interactions file, and that file."""
+    interactions = flags.pop("interactions")
+    base = Config.load(path) if path else Config()
+    columns = {}
+    for name in ("user_column", "item_column", "timestamp_column"):
+        columns[name] = flags.pop(name) or getattr(base.data, name)
+    return _config(path, **flags, **more), columns, interactions
+
+
+def _model(model_dir: str) -> LoadedModel:
+    from h2rec_tf import environment
+    from h2rec_tf.index import scann_library
+
+    environment.quiet()
+    # Before TensorFlow Recommenders, which looks for ScaNN when it is imported.
+    scann_library.pybind()
+    from h2rec_tf.export.loaded import LoadedModel
+
+    return LoadedModel(model_dir)
+
+
+def _user_vectors(
+    model: LoadedModel, config: IndexConfig, columns: dict[str, str], interactions: str | None
+) -> np.ndarray:
+    from h2rec_tf.index.queries import histories_of_items, histories_of_users
+
+    if interactions:
+        return model.queries(histories_of_users(interactions, config.queries, **columns))
+    return model.queries(histories_of_items(model.item_ids, config.queries))

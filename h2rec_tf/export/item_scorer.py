@@ -1,0 +1,93 @@
+"""A trained model as a graph over item indices: user vectors, ranks and metrics."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from h2rec_tf import retrieval
+from h2rec_tf.export.histories import left_padded
+from h2rec_tf.metrics import slices
+from h2rec_tf.models.h2rec import H2Rec
+
+
+class ItemScorer(tf.Module):
+    """User and item vectors, and how well they rank a target.
+
+    Args:
+        model: trained and built.
+        popularity: int `[N + 1]` training interactions.
+        max_length: items of history the model reads.
+        head_fraction: share of the catalogue that is head.
+        item_block: items scored at once; bounds the score matrix to `[B, item_block]`.
+    """
+
+    def __init__(
+        self,
+        model: H2Rec,
+        *,
+        popularity: np.ndarray,
+        max_length: int,
+        head_fraction: float = 0.2,
+        item_block: int = 65536,
+    ) -> None:
+        super().__init__(name="h2rec_serving")
+        self.num_items = model.num_items
+        self.max_length = max_length
+        self.item_block = item_block
+        # The Keras model stays out of the saved object graph (its layers would each be traced again); its variables
+        # are in it, since the signatures capture them. One traced encoder serves all signatures.
+        self._variables = list(model.variables)
+        self._encode = model.user_vectors
+        table = model.item_table()
+        # A loaded model's table is shared with it.
+        self._table = (
+            table if isinstance(table, tf.Variable) else tf.Variable(table, trainable=False, name="item_table")
+        )
+        self._popularity = tf.Variable(popularity.astype(np.float32), trainable=False, name="popularity")
+        labels = slices.popularity_labels(popularity, head_fraction).astype(str)
+        self._labels = tf.Variable(labels, trainable=False, name="popularity_labels")
+
+    def user_vectors(self, items: tf.Tensor) -> tf.Tensor:
+        """int32 `[B, T]` item indices, zeros anywhere -> float32 `[B, D]` user vectors of the last known items."""
+        # A row needs one position even when the request has none.
+        items = tf.pad(items, [[0, 0], [1, 0]])
+        return self._encode(left_padded(items)[:, -self.max_length :])
+
+    def ranks(self, items: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        """Pessimistic full rank of each target.
+
+        Args:
+            items: int32 `[B, T]` histories.
+            targets: int32 `[B]`, 1..N, or 0 for none.
+
+        Returns:
+            int32 `[B]`: items (the target too) that score at least as high; N + 1 where there is no target.
+        """
+        users = self.user_vectors(items)
+        own = tf.reduce_sum(users * tf.gather(self._table, targets), axis=1, keepdims=True)
+        rank = tf.zeros_like(targets)
+        # Slack for the order of summation: a dot product and a matrix product may differ in the last bit.
+        slack = 1e-6 * (1.0 + tf.abs(own))
+        for start, stop in retrieval.blocks(self.num_items, self.item_block):
+            # One block after the other, so that one score matrix exists at a time.
+            with tf.control_dependencies([rank]):
+                scores = retrieval.scored_rows(users, self._table, start, stop, block=self.item_block)
+            rank += tf.reduce_sum(tf.cast(scores >= own - slack, tf.int32), axis=1)
+        return tf.where(targets > 0, rank, self.num_items + 1)
+
+    def metrics(self, items: tf.Tensor, targets: tf.Tensor, ks: tuple[int, ...] = (5, 10, 20)) -> dict[str, tf.Tensor]:
+        """Per-row metrics, float32 `[B]` each: `hr_<k>`, `ndcg_<k>` for each k, and `mrr`; arguments as in `ranks`."""
+        rank = tf.cast(self.ranks(items, targets), tf.float32)
+        gain = tf.math.log(2.0) / tf.math.log(rank + 1.0)
+        result = {}
+        for k in ks:
+            hit = tf.cast(rank <= k, tf.float32)
+            result[f"hr_{k}"] = hit
+            result[f"ndcg_{k}"] = hit * gain
+        result["mrr"] = 1.0 / rank
+        return result
+
+    def popularity_slices(self, targets: tf.Tensor) -> tf.Tensor:
+        """int32 `[B]` targets -> string `[B]`: head, tail, or "" for no target."""
+        return tf.gather(self._labels, targets)

@@ -1,0 +1,75 @@
+"""An exported model read back: its catalogue, its vectors, and its functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from h2rec_tf import names
+from h2rec_tf.export.categories import SEPARATOR
+from h2rec_tf.export.saved import ServingLimits
+from h2rec_tf.models.exported import newest_version
+
+
+class LoadedModel:
+    """What `export_model` wrote; takes the place of the trained model where another servable is made of it.
+
+    Args:
+        directory: the SavedModel, or a folder of numbered versions of which the newest is taken.
+
+    Attributes:
+        path: of the SavedModel.
+        num_items: N.
+        limits: what it was exported with.
+        loaded: TensorFlow's object, which owns the variables.
+
+    Raises:
+        InputError: no SavedModel there, or not one of this package.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self.path = newest_version(directory)
+        self.limits = ServingLimits.load(str(self.path))
+        self.loaded = tf.saved_model.load(str(self.path))
+        self.signatures: dict[str, Any] = dict(self.loaded.signatures)
+        self.item_ids = _texts(self.loaded._item_ids)[1:]
+        self.titles = _texts(self.loaded._titles)[1:]
+        self.popularity = self.loaded._popularity.numpy()
+        self.num_items = len(self.item_ids)
+        self.user_vectors = self.loaded._encode
+        # Owned by `loaded`.
+        self.variables: list[tf.Variable] = []
+
+    def item_table(self) -> tf.Variable:
+        """float32 `[N + 1, D]`; row 0 is zero."""
+        return self.loaded._table
+
+    def vectors(self) -> np.ndarray:
+        """float32 `[N, D]`, in the order of `item_ids`."""
+        vectors: np.ndarray = self.loaded._table.numpy()[1:]
+        return vectors
+
+    def categories(self) -> np.ndarray | None:
+        """`[N]` strings as the catalogue has them; None without categories."""
+        if getattr(self.loaded, "categories", None) is None:
+            return None
+        texts = _texts(self.loaded.categories._names)
+        members = self.loaded.categories._members.numpy()[:, 1:].T
+        return np.asarray([SEPARATOR.join(texts[number] for number in row if number) for row in members], object)
+
+    def queries(self, histories: list[list[str]], *, batch: int = 256) -> np.ndarray:
+        """Histories of item ids, oldest first -> float32 `[len(histories), D]` user vectors."""
+        longest = self.limits.max_length
+        parts = []
+        for start in range(0, len(histories), batch):
+            rows = [history[-longest:] for history in histories[start : start + batch]]
+            width = max(map(len, rows), default=0)
+            texts = tf.constant([[*row, *[""] * (width - len(row))] for row in rows], tf.string, [len(rows), width])
+            parts.append(self.signatures[names.USER_EMBEDDING](history=texts)[names.EMBEDDING].numpy())
+        return np.concatenate(parts)
+
+
+def _texts(variable: tf.Variable) -> np.ndarray:
+    return np.asarray([text.decode("utf-8") for text in variable.numpy().tolist()], object)

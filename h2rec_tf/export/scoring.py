@@ -1,0 +1,63 @@
+"""How a request scores items: in blocks of the catalogue, or a list of them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+
+from h2rec_tf import retrieval
+from h2rec_tf.export.categories import Categories
+
+_ABSENT = float("-inf")
+
+
+@dataclasses.dataclass(frozen=True)
+class Scoring:
+    """Scores of a batch of queries; an item at minus infinity must not come back.
+
+    Attributes:
+        queries: float32 `[B, D]`.
+        table: float32 `[N + 1, D]`, item vectors.
+        block: items of a block, as `retrieval.blocks` cuts them.
+        answered: bool `[B, 1]`: rows that the inner product scores.
+        fallback: float32 `[N + 1]`, scores for the other rows; None lets nothing come back for them.
+        scale: float32 `[N + 1]` factors of the items, or None.
+        categories: of the catalogue, or None.
+        restricted: bool `[B, 1]`, rows with an allow list.
+        flags: bool `[B, G + 1]`, their categories.
+    """
+
+    queries: tf.Tensor
+    table: tf.Variable
+    block: int
+    answered: tf.Tensor
+    fallback: tf.Tensor | None = None
+    scale: tf.Tensor | None = None
+    categories: Categories | None = None
+    restricted: tf.Tensor | None = None
+    flags: tf.Tensor | None = None
+
+    def block_of(self, start: int, stop: int) -> tf.Tensor:
+        """float32 `[B, stop - start]`: scores of items start..stop - 1."""
+        scores = retrieval.scored_rows(self.queries, self.table, start, stop, block=self.block)
+        if self.scale is not None:
+            scores *= self.scale[start:stop]
+        other = _ABSENT if self.fallback is None else self.fallback[None, start:stop]
+        scores = tf.where(self.answered, scores, other)
+        if self.categories is not None:
+            allowed = self.categories.block(self.flags, start, stop)
+            scores = tf.where(self.restricted & ~allowed, _ABSENT, scores)
+        return scores
+
+    def of(self, items: tf.Tensor) -> tf.Tensor:
+        """int32 `[B, C]` items -> float32 `[B, C]` scores; minus infinity for item 0."""
+        scores = tf.einsum("bd,bcd->bc", self.queries, tf.gather(self.table, items))
+        if self.scale is not None:
+            scores *= tf.gather(self.scale, items)
+        other = _ABSENT if self.fallback is None else tf.gather(self.fallback, items)
+        scores = tf.where(self.answered, scores, other)
+        if self.categories is not None:
+            allowed = self.categories.of(self.flags, items)
+            scores = tf.where(self.restricted & ~allowed, _ABSENT, scores)
+        return tf.where(items > 0, scores, _ABSENT)

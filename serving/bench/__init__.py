@@ -1,0 +1,1 @@
+"""Load test of a model server: `h2rec bench serve`."""

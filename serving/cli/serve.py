@@ -1,0 +1,183 @@
+"""`h2rec serve`."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import click
+
+from h2rec_tf.errors import InputError
+from serving.server.options import MEBIBYTE, Batching, Limits, Security, ServerOptions
+
+_DEFAULTS = ServerOptions()
+_LIMITS = _DEFAULTS.limits
+_BATCHING = _DEFAULTS.batching
+_SECONDS = click.FloatRange(min=0)
+_PORT = click.IntRange(0, 65535)
+_COUNT = click.IntRange(min=1)
+_FILE = click.Path(exists=True, dir_okay=False)
+
+
+@click.command()
+@click.option("--model-dir", help="Folder with a sub-folder for each version, as the pipeline pushes it.")
+@click.option("--model-name", default=_DEFAULTS.model_name, show_default=True, help="Name that requests give.")
+@click.option(
+    "--model-config-file",
+    type=_FILE,
+    help="Instead of --model-dir: TensorFlow Serving's model_config_list, for several models, versions, labels.",
+)
+@click.option("--host", default=_DEFAULTS.host, show_default=True, help="Address to listen on.")
+@click.option("--port", default=_DEFAULTS.port, show_default=True, type=_PORT, help="gRPC. 0: a free one.")
+@click.option(
+    "--rest-port",
+    type=_PORT,
+    show_default="--port + 1",
+    help="REST, health and metrics. 0: a free one.",
+)
+@click.option("--no-rest", is_flag=True, help="gRPC alone.")
+@click.option("--tls-certificate", default="", metavar="FILE", help="PEM file: encrypt gRPC and REST; with --tls-key.")
+@click.option("--tls-key", default="", metavar="FILE", help="PEM file: the certificate's private key.")
+@click.option("--tls-client-ca", default="", metavar="FILE", help="PEM file: callers need a certificate it has signed.")
+@click.option("--token-file", default="", metavar="FILE", help="Callers need one of its bearer tokens, one a line.")
+@click.option("--insecure-public", is_flag=True, help="Allow a public --host with none of these.")
+@click.option(
+    "--poll-seconds",
+    default=_DEFAULTS.poll_seconds,
+    show_default=True,
+    type=_SECONDS,
+    help="Time between looks for new versions and a changed --model-config-file; 0: never.",
+)
+@click.option(
+    "--batching-parameters-file", type=_FILE, help="TensorFlow Serving's batching parameters; overrides the next three."
+)
+@click.option("--no-batching", is_flag=True, help="Every request is a call of its own.")
+@click.option("--batch-rows", default=_BATCHING.max_rows, show_default=True, type=_COUNT, help="Rows of a shared call.")
+@click.option(
+    "--batch-timeout-ms",
+    default=_BATCHING.timeout_seconds * 1e3,
+    show_default=True,
+    type=_SECONDS,
+    help="Longest wait for company while another call runs; an idle server never waits.",
+)
+@click.option("--parallel", default=_BATCHING.parallel, show_default="cores", type=_COUNT, help="Calls at a time.")
+@click.option(
+    "--max-message-mib",
+    default=_LIMITS.message_bytes // MEBIBYTE,
+    show_default=True,
+    type=click.IntRange(1, 1024),
+    help="Largest request or response.",
+)
+@click.option(
+    "--max-batch-size", default=_LIMITS.batch_size, show_default=True, type=_COUNT, help="Most rows of one request."
+)
+@click.option(
+    "--max-history",
+    default=_LIMITS.history_length,
+    show_default=True,
+    type=_COUNT,
+    help="Longest history.",
+)
+@click.option("--max-k", default=_LIMITS.k, show_default=True, type=_COUNT, help="Largest k; a model may allow less.")
+@click.option(
+    "--max-seconds",
+    default=_LIMITS.seconds,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Longest time for an answer, where the caller's deadline is not shorter.",
+)
+@click.option(
+    "--max-concurrent", default=_LIMITS.concurrent, show_default=True, type=_COUNT, help="Requests at a time."
+)
+@click.option(
+    "--grace-seconds",
+    default=_DEFAULTS.grace_seconds,
+    show_default=True,
+    type=_SECONDS,
+    help="Time for running requests at shutdown.",
+)
+@click.option(
+    "--monitoring-config-file",
+    type=_FILE,
+    help="TensorFlow Serving's monitoring configuration.",
+)
+@click.option(
+    "--access-log", default="", metavar="FILE", help="One JSON line a request, without histories; - is stderr."
+)
+@click.option("--log-inputs", is_flag=True, help="Log what was asked too, user histories included.")
+def serve(
+    model_dir: str | None,
+    model_name: str,
+    model_config_file: str | None,
+    no_rest: bool,
+    rest_port: int | None,
+    port: int,
+    batching_parameters_file: str | None,
+    monitoring_config_file: str | None,
+    **given: Any,
+) -> None:
+    """Serve pushed models over TensorFlow Serving's gRPC and REST APIs.
+
+    The newest version under --model-dir answers; a newer one takes over when it appears, without a failed request.
+    Ends on SIGTERM or Ctrl-C, after the running requests.
+    """
+    if bool(model_dir) == bool(model_config_file):
+        raise click.UsageError("give one of --model-dir and --model-config-file")
+    if model_dir and not pathlib.Path(model_dir).is_dir() and "://" not in model_dir:
+        # Before the seconds that TensorFlow takes to import.
+        raise InputError(f"--model-dir {model_dir}: no such folder; push a model with `h2rec pipeline run`")
+    if given["log_inputs"] and not given["access_log"]:
+        raise click.UsageError("--log-inputs needs --access-log")
+    batching = Batching(
+        max_rows=given["batch_rows"],
+        timeout_seconds=given["batch_timeout_ms"] / 1e3,
+        parallel=given["parallel"],
+        enabled=not given["no_batching"],
+    )
+    options = ServerOptions(
+        model_dir=model_dir or "",
+        model_name=model_name,
+        model_config_file=model_config_file or "",
+        host=given["host"],
+        port=port,
+        rest_port=None if no_rest else _rest_port(port, rest_port),
+        security=Security(
+            certificate=given["tls_certificate"],
+            key=given["tls_key"],
+            client_ca=given["tls_client_ca"],
+            token_file=given["token_file"],
+            insecure_public=given["insecure_public"],
+        ),
+        poll_seconds=given["poll_seconds"],
+        grace_seconds=given["grace_seconds"],
+        limits=Limits(
+            message_bytes=given["max_message_mib"] * MEBIBYTE,
+            batch_size=given["max_batch_size"],
+            history_length=given["max_history"],
+            k=given["max_k"],
+            seconds=given["max_seconds"],
+            concurrent=given["max_concurrent"],
+        ),
+        batching=batching,
+        access_log=given["access_log"],
+        log_inputs=given["log_inputs"],
+    )
+    if batching_parameters_file or monitoring_config_file:
+        from serving.server import config_files
+
+        if batching_parameters_file:
+            options = dataclasses.replace(
+                options, batching=config_files.read_batching(batching_parameters_file, batching)
+            )
+        if monitoring_config_file:
+            options = dataclasses.replace(options, metrics_path=config_files.read_monitoring(monitoring_config_file))
+    from serving.server.run import run
+
+    run(options)
+
+
+def _rest_port(port: int, rest_port: int | None) -> int:
+    if rest_port is not None:
+        return rest_port
+    return port + 1 if 0 < port < 65535 else 0

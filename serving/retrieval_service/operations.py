@@ -1,0 +1,288 @@
+"""What the service does for a request, apart from how the request came in."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import grpc
+import numpy as np
+
+from h2rec_tf import names, retrieval
+from serving.retrieval_service.engine import Engine, UnavailableError
+from serving.retrieval_service.log import LogWriteError
+from serving.retrieval_service.mutations import Delete, Mutation, Upsert
+from serving.retrieval_service.results import Hit, Written
+from serving.retrieval_service.signatures import (
+    DELETE,
+    EXISTED,
+    PATH,
+    REBALANCE,
+    SEARCH,
+    SEQUENCE,
+    SNAPSHOT,
+    STATUS,
+    TEXT_VECTORS,
+    TEXTS,
+    UPSERT,
+)
+from serving.retrieval_service.towers import ItemTower, QueryTower
+from serving.server.errors import RequestError
+
+_LONGEST_ID, _LONGEST_TITLE, _LONGEST_EXCLUDE = 1024, 16 * 1024, 10_000
+# Squares of two such lengths multiply to a finite float32, so every score is finite.
+_LONGEST_VECTOR = 1e18
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class Operations:
+    """The operations by signature name.
+
+    Args:
+        engine: where the items are.
+        width: D.
+        query_tower: for histories; None: searches by vector only.
+        item_tower: for upserts without vectors; None: vectors only.
+        search_rows: most rows of one search.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        width: int,
+        query_tower: QueryTower | None = None,
+        item_tower: ItemTower | None = None,
+        search_rows: int = 1024,
+    ) -> None:
+        self._engine = engine
+        self._search_rows = search_rows
+        self._width = width
+        self._query_tower = query_tower
+        self._item_tower = item_tower
+        self._handlers: dict[str, Callable[[Arrays], dict[str, np.ndarray]]] = {
+            names.SERVING_DEFAULT: self._recommend,
+            SEARCH: self._search,
+            names.SIMILAR_ITEMS: self._similar_items,
+            names.ITEM_EMBEDDING: self._item_embedding,
+            names.ITEM_TITLES: self._item_titles,
+            UPSERT: self._upsert,
+            DELETE: self._delete,
+            SNAPSHOT: lambda inputs: _done(self._engine.snapshot()),
+            REBALANCE: lambda inputs: _done(self._engine.rebalance()),
+            STATUS: self._status,
+        }
+
+    def run(self, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Answers one request.
+
+        Args:
+            signature: a key of `signatures.definitions`.
+            inputs: arrays of the types and ranks that it declares.
+
+        Raises:
+            RequestError: the request cannot be answered; nothing has changed.
+        """
+        if self._engine.failure:
+            raise RequestError(grpc.StatusCode.UNAVAILABLE, self._engine.failure)
+        try:
+            return self._handlers[signature](inputs)
+        except LogWriteError as error:
+            code = grpc.StatusCode.RESOURCE_EXHAUSTED if error.full else grpc.StatusCode.UNAVAILABLE
+            raise RequestError(code, str(error)) from error
+        except UnavailableError as error:
+            raise RequestError(grpc.StatusCode.UNAVAILABLE, str(error)) from error
+
+    def _recommend(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        histories = inputs[names.HISTORY]
+        if not len(histories):
+            return _found([])
+        if self._query_tower is None:
+            raise RequestError.failed_precondition("the service has no model to turn histories into vectors")
+        excluded = self._excluded(inputs, len(histories))
+        for row, history in zip(excluded, histories, strict=True):
+            row.update(_text(item_id) for item_id in history)
+        return self._answer(self._query_tower.user_vectors(histories), inputs, excluded)
+
+    def _search(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        vectors = inputs[names.VECTORS]
+        _check_vectors(vectors, names.VECTORS, self._width)
+        return self._answer(vectors, inputs, self._excluded(inputs, len(vectors)))
+
+    def _similar_items(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        item_ids = [_text(item_id) for item_id in inputs[names.ITEM_IDS]]
+        excluded = self._excluded(inputs, len(item_ids))
+        vectors = self._engine.index.vectors(item_ids)
+        known = [row for row, vector in enumerate(vectors) if vector is not None]
+        for row in known:
+            excluded[row].add(item_ids[row])
+        hits: list[list[Hit]] = [[] for _ in item_ids]
+        if known:
+            queries = np.stack([vector for vector in vectors if vector is not None])
+            found = self._engine.index.search(queries, int(inputs[names.K]), [excluded[row] for row in known])
+            for row, entry in zip(known, found, strict=True):
+                hits[row] = entry
+        return _found(hits)
+
+    def _answer(self, queries: np.ndarray, inputs: Arrays, excluded: list[set[str]]) -> dict[str, np.ndarray]:
+        k = int(inputs[names.K])
+        return _found(self._engine.index.search(queries, k, excluded) if len(queries) else [])
+
+    def _item_embedding(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        found = self._engine.index.vectors([_text(item_id) for item_id in inputs[names.ITEM_IDS]])
+        result = np.zeros((len(found), self._width), np.float32)
+        for row, vector in zip(result, found, strict=True):
+            row[:] = 0.0 if vector is None else vector
+        return {names.EMBEDDING: result}
+
+    def _item_titles(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        titles = self._engine.index.titles([_text(item_id) for item_id in inputs[names.ITEM_IDS]])
+        return {names.TITLES: _strings(titles)}
+
+    def _upsert(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        item_ids = _item_ids(inputs[names.ITEM_IDS])
+        titles = [_decoded(title, f"`{names.TITLES}` row {row}") for row, title in enumerate(inputs[names.TITLES])]
+        for row, title in enumerate(titles):
+            if len(title.encode()) > _LONGEST_TITLE:
+                raise RequestError.invalid(f"`{names.TITLES}` row {row}: longer than {_LONGEST_TITLE} bytes")
+        for alias in (names.TITLES, names.VECTORS, TEXTS, TEXT_VECTORS):
+            if len(inputs[alias]) not in (0, len(item_ids)):
+                raise RequestError.invalid(f"`{alias}` has {len(inputs[alias])} rows for {len(item_ids)} item ids")
+        if not item_ids:
+            return self._nothing_written()
+        vectors, found_titles = self._item_vectors(item_ids, inputs)
+        _check_vectors(vectors, names.VECTORS, self._width)
+        # Of an id that stands there twice the last one counts, as if they had come one after the other.
+        rows = list({item_id: row for row, item_id in enumerate(item_ids)}.values())
+        kept = tuple(item_ids[row] for row in rows)
+        titles = titles or found_titles
+        return self._write(Upsert(kept, tuple(titles[row] for row in rows), vectors[rows]), item_ids)
+
+    def _delete(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        item_ids = _item_ids(inputs[names.ITEM_IDS])
+        if not item_ids:
+            return self._nothing_written()
+        return self._write(Delete(tuple(dict.fromkeys(item_ids))), item_ids)
+
+    def _status(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        values = dataclasses.asdict(self._engine.status())
+        return {
+            key: np.asarray(value.encode(), object) if isinstance(value, str) else np.asarray(value, np.int64)
+            for key, value in values.items()
+        }
+
+    def _write(self, mutation: Mutation, item_ids: Sequence[str]) -> dict[str, np.ndarray]:
+        return _written(self._engine.write(mutation), item_ids, mutation.item_ids)
+
+    def _nothing_written(self) -> dict[str, np.ndarray]:
+        return _written(Written(self._engine.status().sequence, []), (), ())
+
+    def _item_vectors(self, item_ids: list[str], inputs: Arrays) -> tuple[np.ndarray, list[str]]:
+        """float32 `[B, D]` and titles, from whatever a request says of its items."""
+        given = [alias for alias in (names.VECTORS, TEXTS, TEXT_VECTORS) if len(inputs[alias])]
+        if len(given) > 1:
+            raise RequestError.invalid(
+                f"give one of `{names.VECTORS}`, `{TEXTS}` and `{TEXT_VECTORS}`, got {' and '.join(given)}"
+            )
+        titles = [""] * len(item_ids)
+        if given == [names.VECTORS]:
+            return inputs[names.VECTORS], titles
+        tower = self._item_tower
+        if tower is None:
+            raise RequestError.failed_precondition(f"there is no model to make vectors with: give `{names.VECTORS}`")
+        # What training found out about an item is better than what its text promises.
+        vectors, known, titles = tower.trained(item_ids)
+        new = [row for row in range(len(item_ids)) if not known[row]]
+        if new and not given:
+            raise RequestError.invalid(
+                f"item `{item_ids[new[0]]}` is not in the model: give `{TEXTS}`, `{TEXT_VECTORS}` or `{names.VECTORS}`"
+            )
+        if new:
+            vectors = vectors.copy()
+            if given == [TEXTS]:
+                texts = [_decoded(inputs[TEXTS][row], f"`{TEXTS}` row {row}") for row in new]
+                vectors[new] = tower.from_texts(texts)
+            else:
+                _check_vectors(inputs[TEXT_VECTORS][new], TEXT_VECTORS, inputs[TEXT_VECTORS].shape[1])
+                vectors[new] = tower.from_text_vectors(inputs[TEXT_VECTORS][new])
+        return vectors, titles
+
+    def _excluded(self, inputs: Arrays, rows: int) -> list[set[str]]:
+        """A set of ids for each row; one list stands for all."""
+        if rows > self._search_rows:
+            raise RequestError.invalid(f"the request has {rows} rows, at most {self._search_rows} are searched")
+        lists = inputs[names.EXCLUDE]
+        if len(lists) not in (1, rows):
+            raise RequestError.invalid(f"input `{names.EXCLUDE}` has {len(lists)} rows for {rows} queries")
+        if lists.shape[1] > _LONGEST_EXCLUDE:
+            raise RequestError.invalid(
+                f"input `{names.EXCLUDE}` is {lists.shape[1]} long, at most {_LONGEST_EXCLUDE} are taken"
+            )
+        sets = [{_text(item_id) for item_id in row} for row in lists]
+        return sets if len(lists) == rows else [set(sets[0]) for _ in range(rows)]
+
+
+def _found(hits: list[list[Hit]]) -> dict[str, np.ndarray]:
+    """Rows of the longest length; "" and the lowest score where a row has fewer."""
+    width = max(map(len, hits), default=0)
+    ids, titles = np.full((len(hits), width), b"", object), np.full((len(hits), width), b"", object)
+    scores = np.full((len(hits), width), retrieval.LOWEST, np.float32)
+    for row, entries in enumerate(hits):
+        for column, hit in enumerate(entries):
+            ids[row, column], titles[row, column] = hit.item_id.encode(), hit.title.encode()
+            scores[row, column] = hit.score
+    counts = np.asarray([len(entries) for entries in hits], np.int32)
+    return {names.ITEM_IDS: ids, names.TITLES: titles, names.SCORES: scores, names.COUNT: counts}
+
+
+def _written(written: Written, asked: Sequence[str], changed: Sequence[str]) -> dict[str, np.ndarray]:
+    existed = dict(zip(changed, written.existed, strict=True))
+    return {
+        SEQUENCE: np.asarray(written.sequence, np.int64),
+        EXISTED: np.asarray([existed[item_id] for item_id in asked], bool),
+    }
+
+
+def _done(result: tuple[int, str]) -> dict[str, np.ndarray]:
+    return {SEQUENCE: np.asarray(result[0], np.int64), PATH: np.asarray(result[1].encode(), object)}
+
+
+def _item_ids(array: np.ndarray) -> list[str]:
+    result = []
+    for row, item_id in enumerate(array):
+        text = _decoded(item_id, f"`{names.ITEM_IDS}` row {row}")
+        if not text:
+            raise RequestError.invalid(f"`{names.ITEM_IDS}` row {row}: an item id must not be empty")
+        if len(item_id) > _LONGEST_ID:
+            raise RequestError.invalid(f"`{names.ITEM_IDS}` row {row}: longer than {_LONGEST_ID} bytes")
+        result.append(text)
+    return result
+
+
+def _decoded(data: bytes, place: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise RequestError.invalid(f"{place}: not UTF-8") from error
+
+
+def _text(item_id: bytes) -> str:
+    # In a history or a list of exclusions an id that cannot exist is an unknown id.
+    return item_id.decode(errors="replace")
+
+
+def _strings(texts: Sequence[str]) -> np.ndarray:
+    result = np.empty(len(texts), object)
+    result[:] = [text.encode() for text in texts]
+    return result
+
+
+def _check_vectors(vectors: np.ndarray, alias: str, width: int) -> None:
+    if vectors.ndim != 2 or vectors.shape[1] != width:
+        raise RequestError.invalid(f"`{alias}` must be of shape [?, {width}], got {list(vectors.shape)}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        good = np.isfinite(vectors).all(axis=1) & (np.linalg.norm(vectors.astype(np.float64), axis=1) < _LONGEST_VECTOR)
+    if not good.all():
+        row = int(np.argmin(good))
+        raise RequestError.invalid(f"`{alias}` row {row}: holds a value that is not finite, or too large a one")
