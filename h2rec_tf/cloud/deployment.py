@@ -7,7 +7,7 @@ from typing import Any
 
 from h2rec_tf.cloud import requests
 from h2rec_tf.cloud.traffic import with_newcomer
-from h2rec_tf.cloud.vertex import Vertex
+from h2rec_tf.cloud.vertex import Vertex, seconds
 from h2rec_tf.config import CloudConfig
 from h2rec_tf.errors import InputError
 
@@ -28,7 +28,7 @@ def find_model(vertex: Vertex, display_name: str) -> Any:
 def _find(vertex: Vertex, client: str, method: str, display_name: str) -> Any:
     request = {"parent": vertex.parent, "filter": f'display_name="{display_name}"'}
     found = vertex.read(client, method, request=request)
-    return min(found, key=lambda resource: (resource.create_time, resource.name)) if found else None
+    return min(found, key=lambda resource: (seconds(resource.create_time), resource.name)) if found else None
 
 
 def endpoint_named(vertex: Vertex, name: str) -> str:
@@ -58,6 +58,11 @@ def model_name(vertex: Vertex, model: str) -> str:
 def get_endpoint(vertex: Vertex, name: str) -> Any:
     """The endpoint with its deployed models and traffic."""
     return vertex.read("EndpointServiceClient", "get_endpoint", name=name)
+
+
+def by_age(endpoint: Any) -> list[Any]:
+    """The endpoint's deployed models, oldest first."""
+    return sorted(endpoint.deployed_models, key=lambda model: (seconds(model.create_time), model.id))
 
 
 def deploy(
@@ -105,7 +110,7 @@ def rollback(vertex: Vertex, endpoint: str, *, to: str = "", undeploy: bool = Fa
         InputError: there is no such model, or none before.
     """
     state = get_endpoint(vertex, endpoint)
-    order = [model.id for model in sorted(state.deployed_models, key=lambda model: (model.create_time, model.id))]
+    order = [model.id for model in by_age(state)]
     active = [key for key in order if state.traffic_split.get(key)]
     if to and to not in order:
         raise InputError(f"--to {to}: not deployed at this endpoint; deployed, oldest first: {', '.join(order)}")

@@ -144,3 +144,13 @@ def request_json(method: str, request: Any) -> str:
 
     message = request if isinstance(request, dict) else json_format.MessageToDict(type(request).pb(request))
     return json.dumps({"method": f"google.cloud.aiplatform.v1.{method}", "request": message}, indent=2)
+
+
+def seconds(time: Any) -> float:
+    """Seconds since 1970 of a message's time field, 0 where it is not set.
+
+    Messages give such fields as `datetime` or, depending on what else has loaded protobuf's types, as `Timestamp`.
+    """
+    if not time:
+        return 0.0
+    return time.timestamp() if hasattr(time, "timestamp") else time.seconds + time.nanos / 1e9

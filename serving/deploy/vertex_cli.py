@@ -219,6 +219,6 @@ def status(vertex: Vertex, endpoint: str) -> None:
 
     state = deployment.get_endpoint(vertex, deployment.endpoint_named(vertex, endpoint))
     click.echo(f"{state.name}  {state.display_name}")
-    for model in sorted(state.deployed_models, key=lambda model: (model.create_time, model.id)):
+    for model in deployment.by_age(state):
         share = state.traffic_split.get(model.id, 0)
         click.echo(f"  {model.id}  {share:>3} %  {model.display_name}  {model.model}")

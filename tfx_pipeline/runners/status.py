@@ -9,7 +9,7 @@ from typing import Any
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
-from h2rec_tf.cloud.vertex import Vertex
+from h2rec_tf.cloud.vertex import Vertex, seconds
 from h2rec_tf.errors import InputError
 from h2rec_tf.metrics import table
 
@@ -125,7 +125,7 @@ def vertex_status(vertex: Vertex, job: str) -> Status:
     """
     name = job if job.startswith("projects/") else f"{vertex.parent}/pipelineJobs/{job}"
     found = vertex.read("PipelineServiceClient", "get_pipeline_job", name=name)
-    tasks = sorted(found.job_detail.task_details, key=lambda task: (str(task.start_time), task.task_name))
+    tasks = sorted(found.job_detail.task_details, key=lambda task: (seconds(task.start_time), task.task_name))
     nodes = [NodeStatus(task.task_name, _task_state(task), _task_seconds(task)) for task in tasks]
     notes = [f"job: {found.state.name.removeprefix('PIPELINE_STATE_').lower()}"]
     notes += [f"{task.task_name}: {task.error.message}" for task in tasks if task.error.message]
@@ -141,4 +141,4 @@ def _task_state(task: Any) -> str:
 def _task_seconds(task: Any) -> float:
     if not task.start_time or not task.end_time:
         return 0.0
-    return (task.end_time - task.start_time).total_seconds()
+    return seconds(task.end_time) - seconds(task.start_time)
