@@ -11,6 +11,9 @@ BASELINE_RESOLVER = "BaselineResolver"
 # Nodes that run every time, as what they do depends on more than their inputs.
 UNCACHED = (PUSHER, VERTEX_PUSHER, BASELINE_RESOLVER)
 
+# What the pipeline's image runs; compiled specs say so too, as an image's own entry point may be another.
+CONTAINER_COMMAND = ("python", "-m", "tfx_pipeline.runners.container")
+
 # The one split of item examples.
 ITEMS_SPLIT = "items"
 # Counts of item ids in the training split, written by Transform: one `count item_id` a line.

@@ -18,8 +18,6 @@ from tfx_pipeline.components.vertex_trainer import train_in_custom_job
 from tfx_pipeline.pipeline import create_pipeline
 
 PIPELINE_NAME = "h2rec"
-# What the image runs; said in the spec too, as an image's own entry point may be another.
-COMMAND = ("python", "-m", "tfx_pipeline.runners.container")
 # Beam inside each step's process; `--runner=DataflowRunner` and its like come with the configuration of the step.
 _BEAM_PIPELINE_ARGS = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
 
@@ -102,7 +100,7 @@ def compiler(image: str) -> kubeflow_v2_dag_runner.KubeflowV2DagRunner:
         raise InputError("--image is missing: name the container image that was built from this project's Dockerfile")
     return kubeflow_v2_dag_runner.KubeflowV2DagRunner(
         kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(
-            default_image=image, default_commands=list(COMMAND), use_pipeline_spec_2_1=True
+            default_image=image, default_commands=list(constants.CONTAINER_COMMAND), use_pipeline_spec_2_1=True
         )
     )
 

@@ -8,6 +8,7 @@ import sys
 from h2rec_tf import environment
 
 _INVOCATION = "--json_serialized_invocation_args"
+_EXECUTOR = "--executor_class_path"
 
 
 def main(argv: list[str]) -> int:
@@ -24,6 +25,7 @@ def main(argv: list[str]) -> int:
     from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
     from h2rec_tf.errors import H2RecError
+    from tfx_pipeline.runners.staging import stage
 
     arguments = list(argv)
     if _INVOCATION in arguments:
@@ -32,6 +34,8 @@ def main(argv: list[str]) -> int:
     # Executors read absl flags; `app.run` would parse them, and exit the process on every error.
     flags.FLAGS(["h2rec"], known_only=True)
     try:
+        if _EXECUTOR in arguments:
+            stage(arguments[arguments.index(_EXECUTOR) + 1])
         kubeflow_v2_run_executor.main(kubeflow_v2_run_executor._parse_flags(["h2rec", *arguments]))
     except H2RecError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from h2rec_tf import environment
 
 _OUTPUTS = "--outputs"
+_EXECUTOR = "--executor_class_path"
 
 
 def main(argv: list[str]) -> None:
@@ -24,7 +25,10 @@ def main(argv: list[str]) -> None:
     from absl import app
     from tfx.scripts import run_executor
 
+    from tfx_pipeline.runners.staging import stage
+
     arguments = list(argv)
+    stage(arguments[arguments.index(_EXECUTOR) + 1])
     if not is_chief(os.environ):
         place = arguments.index(_OUTPUTS) + 1
         arguments[place] = elsewhere(arguments[place], tempfile.mkdtemp())

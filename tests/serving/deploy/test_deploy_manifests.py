@@ -18,6 +18,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from h2rec_tf.cli.main import cli
 from h2rec_tf.cloud.requests import own_server
+from tfx_pipeline.constants import CONTAINER_COMMAND
 
 ROOT = pathlib.Path(__file__).parents[3]
 DEPLOY = ROOT / "serving" / "deploy"
@@ -66,10 +67,8 @@ def test_images_do_not_run_as_root_and_copy_what_is_there(path: pathlib.Path) ->
 
 
 def test_the_image_starts_what_compiled_specs_start() -> None:
-    from tfx_pipeline.runners.cloud import COMMAND
-
     (entry,) = re.findall(r"^ENTRYPOINT (.*)$", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
-    assert yaml.safe_load(entry) == list(COMMAND)
+    assert yaml.safe_load(entry) == list(CONTAINER_COMMAND)
 
 
 def check_command(words: list[str]) -> None:
