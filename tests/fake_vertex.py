@@ -134,7 +134,7 @@ class FakeVertex:
         if verb == "PATCH":
             _parsed("Endpoint", body)
             self._check_split(name, body["trafficSplit"])
-            self._found(name)["trafficSplit"] = body["trafficSplit"]
+            self._found(name)["trafficSplit"] = dict(body["trafficSplit"])
             return self._found(name)
         if name.endswith(":deployModel"):
             return self._deploy(name.removesuffix(":deployModel"), body)

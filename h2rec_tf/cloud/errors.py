@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 from h2rec_tf.errors import H2RecError, InputError
@@ -56,7 +57,8 @@ def explained(what: str) -> Iterator[None]:
         yield
     except exceptions.GoogleAPICallError as error:
         name = _SAME.get(type(error).__name__, type(error).__name__)
-        said = " ".join(str(error.message).split())
+        # REST puts verb and URL before the server's words.
+        said = re.sub(r"^[A-Z]+ https?://\S+: ", "", " ".join(str(error.message).split()))
         if name in _REFUSED:
             meaning, remedy = _REFUSED[name]
             raise InputError(f"{what}: {meaning}: {said}; {remedy}") from error

@@ -102,7 +102,7 @@ def test_a_refusal_is_one_line_with_a_remedy(
 
 def test_credentials_that_are_not_accepted_are_named(vertex_server: FakeVertex) -> None:
     vertex_server.fail("/pipelineJobs", 401, "UNAUTHENTICATED", "Expired.")
-    assert "credentials were not accepted" in message(submit(), InputError)
+    assert "gcloud auth application-default login" in message(submit(), InputError)
 
 
 def test_without_a_server_the_network_is_named(monkeypatch: pytest.MonkeyPatch, vertex_server: FakeVertex) -> None:
