@@ -1,22 +1,19 @@
-"""`h2rec bench`: its commands are found through the entry-point group `h2rec.bench`."""
+"""`h2rec bench`: measurements that are kept, compared and drawn."""
 
 from __future__ import annotations
 
-import importlib.metadata
-
 import click
 
+from h2rec_tf.cli.lazy import LazyGroup, Plugin
 
-class _EntryPoints(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(entry.name for entry in importlib.metadata.entry_points(group="h2rec.bench"))
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        for entry in importlib.metadata.entry_points(group="h2rec.bench", name=cmd_name):
-            return entry.load()
-        return None
+_COMMANDS = {
+    "quality": ("h2rec_tf.cli.bench_quality", "quality", "Train and measure named configurations on one data set."),
+    "render": ("h2rec_tf.cli.bench_quality", "render", "Tables, pictures and a page from results, without running."),
+}
+# Commands of the other two packages, found through the entry-point group `h2rec.bench`.
+_PLUGINS = {"serve": Plugin("Load a model server and measure latency and throughput.", "serving")}
 
 
-@click.group(cls=_EntryPoints)
+@click.group(cls=LazyGroup, commands_at=_COMMANDS, plugins=_PLUGINS, plugin_group="h2rec.bench")
 def bench() -> None:
-    """Measure quality and speed."""
+    """Benchmarks of quality and speed."""
