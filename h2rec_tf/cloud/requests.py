@@ -49,7 +49,7 @@ class Machine:
             if self.accelerator_type not in api.AcceleratorType.__members__:
                 known = [name for name in api.AcceleratorType.__members__ if "UNSPECIFIED" not in name]
                 raise InputError(f"accelerator type '{self.accelerator_type}' is not known; known: {', '.join(known)}")
-            spec.accelerator_type = api.AcceleratorType[self.accelerator_type]
+            spec.accelerator_type = getattr(api.AcceleratorType, self.accelerator_type)
             spec.accelerator_count = self.accelerator_count
         return spec
 
