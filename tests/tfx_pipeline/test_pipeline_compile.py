@@ -147,6 +147,7 @@ JOB = {"cloud.project": "p1", "cloud.region": "r1", "cloud.trainer.run_as": "cus
         ("vertex", {"files": DataFiles("gs://b/c", "/data/items")}, {}, ["--items /data/items", "gs://"]),
         ("kubeflow", {"files": DataFiles("gs://b/c", "items")}, {}, ["--items items", "absolute path"]),
         ("vertex", {"root": "runs"}, {}, ["--root runs"]),
+        ("kubeflow", {"files": DataFiles("gs://b/day-{SPAN}.csv", "gs://b/i")}, {}, ["{SPAN}", "--target vertex"]),
         ("kubeflow", {}, {"cloud.push.enabled": True}, ["cloud.push.enabled", "--target vertex"]),
         ("kubeflow", {}, JOB, ["custom_job", "--target vertex"]),
         ("vertex", {}, {"cloud.trainer.run_as": "custom_job"}, ["cloud.project"]),
