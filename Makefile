@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_ROOT ?= demo
 
-.PHONY: help setup demo test test-slow lint lock docs clean
+.PHONY: help setup demo test test-slow golden lint lock docs clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,6 +21,9 @@ test: setup  ## Run the test suite (without the tests marked slow).
 
 test-slow: setup  ## Run the tests marked slow.
 	@$(BIN)/python -m pytest -m slow
+
+golden: setup  ## Renew the compiled specs that tests compare with, after a wanted change of the pipeline.
+	@$(BIN)/python scripts/golden_specs.py
 
 lint: setup  ## Check style and types.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -83,6 +83,7 @@ setuptools.setup(
             "serve=serving.cli.serve:serve",
             "recommend=serving.cli.recommend:recommend",
             "retrieval=serving.retrieval_service.cli:retrieval",
+            "deploy=serving.deploy.vertex_cli:deploy",
         ],
         # Subcommands of `h2rec bench`.
         "h2rec.bench": ["serve=serving.cli.bench:serve"],

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from fake_vertex import FakeVertex
 
 # First, before any test imports TensorFlow: it sets what the pinned stack needs from the environment.
 import h2rec_tf  # noqa: F401
@@ -18,3 +19,12 @@ def _float32_policy() -> Iterator[None]:
     keras = sys.modules.get("tf_keras")
     if keras is not None:
         keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.fixture
+def vertex_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeVertex]:
+    """Vertex AI and Cloud Storage on loopback; everything in the test that asks for them ends up there."""
+    with FakeVertex() as fake:
+        monkeypatch.setenv("H2REC_VERTEX_ENDPOINT", fake.url)
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", fake.url)
+        yield fake

@@ -7,6 +7,8 @@ import click
 from h2rec_tf.cli.options import DataFiles, data_options
 from h2rec_tf.config import Config
 from h2rec_tf.errors import H2RecError
+from tfx_pipeline.cli_cloud import compile_command, submit
+from tfx_pipeline.cli_status import status
 
 
 class NotBlessedError(H2RecError):
@@ -17,7 +19,12 @@ class NotBlessedError(H2RecError):
 
 @click.group()
 def pipeline() -> None:
-    """Run the TFX pipeline from files to a pushed model."""
+    """Run the TFX pipeline from files to a pushed model, here, on Kubeflow or on Vertex AI."""
+
+
+pipeline.add_command(compile_command)
+pipeline.add_command(submit)
+pipeline.add_command(status)
 
 
 @pipeline.command()

@@ -11,8 +11,14 @@ INDEX_EVALUATOR = "IndexEvaluator"
 INFRA_VALIDATOR = "InfraValidator"
 REPORT_GEN = "ReportGen"
 PUSHER = "Pusher"
+VERTEX_PUSHER = "VertexPusher"
 BASELINE_RESOLVER = "BaselineResolver"
 WARM_START_RESOLVER = "WarmStartResolver"
+# Nodes that run every time, as what they do depends on more than their inputs.
+UNCACHED = (PUSHER, VERTEX_PUSHER, BASELINE_RESOLVER)
+
+# What the pipeline's image runs; compiled specs say so too, as an image's own entry point may be another.
+CONTAINER_COMMAND = ("python", "-m", "tfx_pipeline.runners.container")
 
 # The one split of item examples.
 ITEMS_SPLIT = "items"

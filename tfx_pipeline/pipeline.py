@@ -28,9 +28,11 @@ from tfx_pipeline.components.pusher import NewestPusher
 from tfx_pipeline.components.report_gen import ReportGen
 from tfx_pipeline.components.schema_gen import SequenceSchemaGen
 from tfx_pipeline.components.semantic_id_gen import SemanticIdGen
+from tfx_pipeline.components.served_model import ServedModel
 from tfx_pipeline.components.trainer import SequenceTrainer
 from tfx_pipeline.components.transform import SequenceTransform
 from tfx_pipeline.components.tuner import SequenceTuner
+from tfx_pipeline.components.vertex_pusher import VertexPusher
 from tfx_pipeline.components.warm_start_strategy import WarmStartStrategy
 
 PREPROCESSING_FN = "tfx_pipeline.user_code.preprocessing.preprocessing_fn"
@@ -55,6 +57,8 @@ def create_pipeline(
     enable_cache: bool = True,
     stock_resolvers: bool = False,
     infra_validation: bool = False,
+    baseline_from_serving: bool = False,
+    vertex_push: bool = False,
 ) -> Pipeline:
     """Wires the pipeline; reads no file and starts nothing.
 
@@ -76,6 +80,9 @@ def create_pipeline(
             the last blessed model even where the data did not change.
         infra_validation: adds TFX's InfraValidator, which loads the model in the official TensorFlow Serving image; it
             needs a Docker daemon.
+        baseline_from_serving: takes the newest model of `serving_dir`, the last that was blessed, as the baseline:
+            for orchestrators that cannot look artifacts up.
+        vertex_push: deploys a pushed model to a Vertex AI endpoint, as `config.cloud.push` says.
     """
     sections = config.to_dict()
     # The catalogue: titles, texts and given vectors.
@@ -126,14 +133,19 @@ def create_pipeline(
         ).with_id(constants.TUNER)
         tuners.append(tuner)
     # The last model that was blessed, to compare with.
-    baseline = Resolver(
-        strategy_class=LatestBlessedModelStrategy,
-        model=Channel(type=standard_artifacts.Model),
-        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
-    ).with_id(constants.BASELINE_RESOLVER)
+    if baseline_from_serving:
+        baseline = ServedModel(serving_dir=serving_dir).with_id(constants.BASELINE_RESOLVER)
+    else:
+        baseline = Resolver(
+            strategy_class=LatestBlessedModelStrategy,
+            model=Channel(type=standard_artifacts.Model),
+            model_blessing=Channel(type=standard_artifacts.ModelBlessing),
+        ).with_id(constants.BASELINE_RESOLVER)
     resolvers, start = [baseline], baseline
+    # A served model has no trained weights beside it to go on from.
+    warm_start = config.training.warm_start and not baseline_from_serving
     # The model that training begins with.
-    if config.training.warm_start and not stock_resolvers:
+    if warm_start and not stock_resolvers:
         start = Resolver(
             strategy_class=WarmStartStrategy,
             model=Channel(type=standard_artifacts.Model),
@@ -154,7 +166,7 @@ def create_pipeline(
             constants.CHECKPOINTS: kept,
         },
         hyperparameters=tuners[0].outputs["best_hyperparameters"] if tuners else None,
-        base_model=start.outputs["model"] if config.training.warm_start else None,
+        base_model=start.outputs["model"] if warm_start else None,
     ).with_id(constants.TRAINER)
     # Metrics by slice on the test split, and the blessing.
     evaluator = Evaluator(
@@ -202,6 +214,8 @@ def create_pipeline(
             filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=serving_dir)
         ),
     ).with_id(constants.PUSHER)
+    # What was pushed also becomes a model and a deployment on Vertex AI.
+    vertex_pusher = [VertexPusher(pushed_model=pusher.outputs["pushed_model"], cloud=sections["cloud"])]
     return Pipeline(
         pipeline_name=pipeline_name,
         pipeline_root=pipeline_root,
@@ -222,6 +236,7 @@ def create_pipeline(
             report_gen,
             *([infra_validator] if infra_validation else []),
             pusher,
+            *(vertex_pusher if vertex_push else []),
         ],
         enable_cache=enable_cache,
         metadata_connection_config=metadata_connection,

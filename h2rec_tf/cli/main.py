@@ -27,8 +27,15 @@ _PLUGIN_HELP = {
     "serve": "Serve a pushed model over TensorFlow Serving's gRPC API.",
     "recommend": "Ask a model server for recommendations.",
     "retrieval": "Run and use the service for large or fast-changing catalogues.",
+    "deploy": "Deploy a pushed model on Vertex AI.",
 }
-_PLUGIN_EXTRAS = {"pipeline": "tfx", "serve": "serving", "recommend": "serving", "retrieval": "serving"}
+_PLUGIN_EXTRAS = {
+    "pipeline": "tfx",
+    "serve": "serving",
+    "recommend": "serving",
+    "retrieval": "serving",
+    "deploy": "cloud",
+}
 
 
 @click.group(

@@ -1,0 +1,21 @@
+# The image of every pipeline step on Kubeflow Pipelines and Vertex AI, and of Vertex AI custom jobs.
+FROM python:3.10-slim-bookworm
+
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONWARNINGS=ignore::FutureWarning \
+    TF_CPP_MIN_LOG_LEVEL=3 \
+    TF_USE_LEGACY_KERAS=1
+# The steps need no other right than to read the packages and to write below their own home and /tmp.
+RUN useradd --create-home --uid 10001 h2rec
+WORKDIR /opt/h2rec
+# First the pins, which change seldom; pip compiles bytecode, without which imports take half a minute.
+COPY requirements.lock ./
+RUN pip install --no-cache-dir -r requirements.lock
+COPY setup.py pyproject.toml README.md ./
+COPY h2rec_tf h2rec_tf
+COPY tfx_pipeline tfx_pipeline
+COPY serving serving
+RUN pip install --no-cache-dir --no-deps .
+USER 10001
+WORKDIR /home/h2rec
+ENTRYPOINT ["python", "-m", "tfx_pipeline.runners.container"]

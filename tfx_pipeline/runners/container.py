@@ -1,0 +1,68 @@
+"""Entry point of the pipeline's image: runs one step of a compiled pipeline with TFX's own Kubeflow entry point."""
+
+from __future__ import annotations
+
+import sys
+
+# First: it sets what the pinned TensorFlow stack needs from the environment.
+from h2rec_tf import environment
+
+_INVOCATION = "--json_serialized_invocation_args"
+_EXECUTOR = "--executor_class_path"
+
+
+def main(argv: list[str]) -> int:
+    """Runs the step that the arguments describe.
+
+    Args:
+        argv: TFX's arguments (`--executor_class_path`, `--json_serialized_invocation_args`, ...), then Beam's.
+
+    Returns:
+        Exit code: 0, or that of an error which its input explains; its one line is the last of the step's log.
+    """
+    environment.quiet_warnings()
+    from absl import flags
+    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
+
+    from h2rec_tf.errors import H2RecError
+    from tfx_pipeline.runners.staging import stage
+
+    arguments = list(argv)
+    if _INVOCATION in arguments:
+        place = arguments.index(_INVOCATION) + 1
+        arguments[place] = without_absent(arguments[place])
+    # Executors read absl flags; `app.run` would parse them, and exit the process on every error.
+    flags.FLAGS(["h2rec"], known_only=True)
+    try:
+        if _EXECUTOR in arguments:
+            stage(arguments[arguments.index(_EXECUTOR) + 1])
+        kubeflow_v2_run_executor.main(kubeflow_v2_run_executor._parse_flags(["h2rec", *arguments]))
+    except H2RecError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def without_absent(invocation: str) -> str:
+    """The invocation without input artifacts that stand for nothing, as a baseline before the first push.
+
+    An orchestrator hands over whatever artifact a step declared; TFX's executors expect no artifact there.
+    """
+    import json
+
+    from tfx_pipeline.components.served_model import ABSENT
+
+    content = json.loads(invocation)
+    inputs = content.get("inputs", {}).get("artifacts", {})
+    for name, entry in list(inputs.items()):
+        kept = [artifact for artifact in entry.get("artifacts", []) if not artifact.get("metadata", {}).get(ABSENT)]
+        if len(kept) < len(entry.get("artifacts", [])):
+            if kept:
+                entry["artifacts"] = kept
+            else:
+                del inputs[name]
+    return json.dumps(content)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
