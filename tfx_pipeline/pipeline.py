@@ -18,8 +18,8 @@ from h2rec_tf.config import Config
 from tfx_pipeline import constants
 from tfx_pipeline.components.evaluation import eval_config
 from tfx_pipeline.components.example_validator import StrictExampleValidator
-from tfx_pipeline.components.interaction_example_gen import InteractionExampleGen
-from tfx_pipeline.components.item_example_gen import ItemExampleGen
+from tfx_pipeline.components.interaction_example_gen import interaction_example_gen
+from tfx_pipeline.components.item_example_gen import item_example_gen
 from tfx_pipeline.components.pusher import NewestPusher
 from tfx_pipeline.components.schema_gen import SequenceSchemaGen
 from tfx_pipeline.components.semantic_id_gen import SemanticIdGen
@@ -64,9 +64,11 @@ def create_pipeline(
     """
     sections = config.to_dict()
     # The catalogue: titles, texts and given vectors.
-    item_gen = ItemExampleGen(items=items, embeddings=embeddings, data=sections["data"], fingerprint=items_fingerprint)
+    item_gen = item_example_gen(
+        items=items, embeddings=embeddings, data=sections["data"], fingerprint=items_fingerprint
+    )
     # One example a user and split: history, and in held-out splits what came next.
-    example_gen = InteractionExampleGen(
+    example_gen = interaction_example_gen(
         interactions=interactions,
         items=item_gen.outputs["examples"],
         data=sections["data"],
@@ -80,13 +82,19 @@ def create_pipeline(
     )
     # Stops the run where a split does not fit the schema.
     validator = StrictExampleValidator(
-        statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
+        statistics=statistics_gen.outputs["statistics"],
+        schema=schema_gen.outputs["schema"],
+        items=item_gen.outputs["examples"],
+        root=pipeline_root,
+        limits=sections["validation"],
     ).with_id(constants.EXAMPLE_VALIDATOR)
     # Codes of every item, from text or vectors.
     semantic_id_gen = SemanticIdGen(
         items=item_gen.outputs["examples"],
+        root=pipeline_root,
         text=sections["text"],
         quantizer=sections["quantizer"],
+        codebooks=sections["codebooks"],
         seed=config.training.seed,
     )
     # Item ids to indices; popularity on the training split.
