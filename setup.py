@@ -72,7 +72,7 @@ setuptools.setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.11",
     packages=setuptools.find_packages(include=["h2rec_tf*", "tfx_pipeline*", "serving*"]),
-    package_data={"h2rec_tf": ["py.typed"]},
+    package_data={"h2rec_tf": ["py.typed", "bench/*.jinja"]},
     install_requires=LIBRARY,
     extras_require=EXTRAS,
     entry_points={

@@ -1,6 +1,7 @@
 """Seconds and peak memory of an evaluation of a two-tower recommender with random vectors.
 
     python benchmarks/evaluate.py --users 22363 --items 12101 --dimensions 64
+    python benchmarks/evaluate.py --dimensions 700 --protocol kept --protocol excluded --protocol negatives
     python benchmarks/evaluate.py --users 2000 --items 1000000 --dimensions 64
 
 The time holds ranks, recommended lists, slices and the table; the vectors stand in for a model, so encoding is free.
@@ -15,7 +16,14 @@ import time
 import numpy as np
 
 from h2rec_tf.data.sequences import Holdout, Sequences
-from h2rec_tf.evaluation import evaluate
+from h2rec_tf.evaluation import Protocol, evaluate_protocols
+from h2rec_tf.models.item_vectors import ItemVectors
+
+PROTOCOLS = {
+    "kept": Protocol(),
+    "excluded": Protocol(exclude_seen=True),
+    "negatives": Protocol(sampled_negatives=100),
+}
 
 
 class RandomTowers:
@@ -25,13 +33,13 @@ class RandomTowers:
 
     def __init__(self, num_items: int, dimensions: int, rng: np.random.Generator):
         self.num_items = num_items
-        self._items = rng.standard_normal((num_items + 1, dimensions), np.float32)
+        self._items = ItemVectors(rng.standard_normal((num_items + 1, dimensions), np.float32))
 
     def queries(self, histories: np.ndarray) -> np.ndarray:
-        return self._items[histories[:, -1]]
+        return self._items.table[histories[:, -1]]
 
     def scores(self, queries: np.ndarray, start: int, stop: int) -> np.ndarray:
-        return queries @ self._items[start:stop].T
+        return self._items.scores(queries, start, stop)
 
 
 def main() -> None:
@@ -43,8 +51,8 @@ def main() -> None:
     parser.add_argument("--history", type=int, default=9, help="mean history length")
     parser.add_argument("--batch-size", type=int, default=512)
     parser.add_argument("--item-block", type=int, default=65_536)
-    parser.add_argument("--exclude-seen", action="store_true")
-    parser.add_argument("--sampled-negatives", type=int, default=0)
+    parser.add_argument("--protocol", action="append", choices=list(PROTOCOLS), help="repeat for more [kept]")
+    parser.add_argument("--list-length", type=int, default=10, help="0 leaves the recommended lists out")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rng = np.random.default_rng(arguments.seed)
@@ -56,20 +64,20 @@ def main() -> None:
     recommender = RandomTowers(arguments.items, arguments.dimensions, rng)
     popularity = np.bincount(items, minlength=arguments.items + 1)
     started, started_cpu = time.perf_counter(), time.process_time()
-    result = evaluate(
+    results = evaluate_protocols(
         recommender,
         Holdout(histories, targets),
+        [PROTOCOLS[name] for name in arguments.protocol or ["kept"]],
         popularity=popularity,
-        exclude_seen=arguments.exclude_seen,
-        sampled_negatives=arguments.sampled_negatives,
+        recommendation_k=arguments.list_length,
         batch_size=arguments.batch_size,
         item_block=arguments.item_block,
         progress=True,
     )
-    table = result.table()
+    tables = [result.table() for result in results]
     seconds, cpu = time.perf_counter() - started, time.process_time() - started_cpu
-    print(table)
-    print(f"{arguments.users:,} users x {arguments.items:,} items, d {arguments.dimensions}: {result.protocol}")
+    print(*tables, sep="\n\n")
+    print(f"{arguments.users:,} users x {arguments.items:,} items, d {arguments.dimensions}")
     print(f"wall    {seconds:8.2f} s  ({arguments.users / seconds:,.0f} users/s)")
     print(f"cpu     {cpu:8.2f} s")
     print(f"peak    {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:8.2f} GB")

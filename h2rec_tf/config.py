@@ -132,6 +132,8 @@ class ModelConfig:
     dropout: float = number(0.3, low=0.0, high=0.95)
     # Granularity views (cross-attention from SID levels to HIDs) and the gate that mixes them.
     views: bool = True
+    # Each branch's backbone also reads the branch's own sequence; false is the paper's form.
+    residual: bool = True
     gate: str = choice("dynamic", "static", "mean")
     gate_prior_high: float = 1.0
     gate_prior_low: float = 0.2
@@ -142,6 +144,8 @@ class ModelConfig:
     score: str = choice("cosine", "dot")
     # Divides the scores in the next-item loss.
     temperature: float = number(0.07, low=1e-4)
+    # Slots of the score's seen part, which learns whether users come back to items; 0 leaves the part out.
+    seen_slots: int = number(64, low=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,6 +167,15 @@ class LossConfig:
     cooccurrence_time_scale: float = number(0.0, low=0.0)
     code_positives: bool = True
     hard_negatives: int = number(0, low=0)
+    # Share of each next-item target that goes to neighbours of the latest items, in other histories and in text.
+    teacher: float = number(0.3, low=0.0, high=0.99)
+    # The text neighbours' part of it.
+    teacher_text: float = number(0.5, low=0.0, high=1.0)
+    # Neighbours of an item, of each kind.
+    teacher_neighbours: int = number(50, low=1)
+    # Latest items whose neighbours count, and the weight of an item relative to the one after it.
+    teacher_last: int = number(3, low=1)
+    teacher_decay: float = number(0.6, low=0.0, high=1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,6 +214,42 @@ class EvaluationConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ItemKnnConfig:
+    """The co-occurrence floor."""
+
+    # Largest distance of two positions that form a pair; a pair at distance d counts `distance_decay ** (d - 1)`.
+    window: int = number(3, low=1)
+    distance_decay: float = number(0.8, low=0.0, high=1.0)
+    # Draws the similarity of rare items towards 0.
+    shrink: float = number(10.0, low=0.0)
+    # Items of history that are read, and the weight of one relative to the one after it.
+    last: int = number(10, low=1)
+    decay: float = number(0.6, low=0.0, high=1.0)
+    # Most similar items kept for each item; 0 keeps all.
+    neighbours: int = number(0, low=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class TextNeighboursConfig:
+    """The content floor."""
+
+    # Items of history that are read, and the weight of one relative to the one after it.
+    last: int = number(1, low=1)
+    decay: float = number(1.0, low=0.0, high=1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class FloorConfig:
+    """A comparison that needs no training, in place of the model: for `h2rec bench quality` and `h2rec tune`."""
+
+    # none: the configured model is trained. blend: item-kNN plus `text_weight` times text neighbours.
+    kind: str = choice("none", "popularity", "item_knn", "text_neighbours", "blend")
+    text_weight: float = number(0.1, low=0.0)
+    item_knn: ItemKnnConfig = ItemKnnConfig()
+    text_neighbours: TextNeighboursConfig = TextNeighboursConfig()
+
+
+@dataclasses.dataclass(frozen=True)
 class GateConfig:
     """When the pipeline's Evaluator blesses a model."""
 
@@ -229,6 +278,7 @@ class Config:
     loss: LossConfig = LossConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    floor: FloorConfig = FloorConfig()
     gate: GateConfig = GateConfig()
     serving: ServingConfig = ServingConfig()
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
 import os
 import sys
 
 import click
 
 from h2rec_tf import __version__, environment
+from h2rec_tf.cli.lazy import LazyGroup, Plugin
 from h2rec_tf.errors import H2RecError
 
 # Name -> (module, attribute, one line of help). The lines stand here so that `--help` imports nothing.
@@ -18,6 +17,8 @@ _COMMANDS = {
     "semantic-ids": ("h2rec_tf.cli.semantic_ids", "semantic_ids", "Build semantic IDs and report on the codebooks."),
     "train": ("h2rec_tf.cli.train", "train", "Train a model from files, without a pipeline."),
     "evaluate": ("h2rec_tf.cli.evaluate", "evaluate", "Measure a trained model beside popularity and item-kNN."),
+    "tune": ("h2rec_tf.cli.tune", "tune", "Search a model's hyperparameters on the validation split."),
+    "bench": ("h2rec_tf.cli.bench", "bench", "Compare named configurations; load a model server."),
 }
 # Commands of the other two packages, found through the entry-point group `h2rec.commands`.
 _PLUGIN_HELP = {
@@ -28,32 +29,13 @@ _PLUGIN_HELP = {
 _PLUGIN_EXTRAS = {"pipeline": "tfx", "serve": "serving", "recommend": "serving"}
 
 
-class _LazyGroup(click.Group):
-    """Imports a subcommand's module only when it is used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*_COMMANDS, *_PLUGIN_HELP]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in _COMMANDS:
-            module, attribute, _ = _COMMANDS[cmd_name]
-            return getattr(importlib.import_module(module), attribute)
-        if cmd_name in _PLUGIN_HELP:
-            found = importlib.metadata.entry_points(group="h2rec.commands", name=cmd_name)
-            for entry in found:
-                return entry.load()
-            raise click.ClickException(
-                f"`{cmd_name}` is not installed; run: pip install 'h2rec-tf[{_PLUGIN_EXTRAS[cmd_name]}]'"
-            )
-        return None
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(name, text) for name, (_, _, text) in _COMMANDS.items()] + list(_PLUGIN_HELP.items())
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
-
-
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    commands_at=_COMMANDS,
+    plugins={name: Plugin(text, _PLUGIN_EXTRAS[name]) for name, text in _PLUGIN_HELP.items()},
+    plugin_group="h2rec.commands",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="h2rec")
 def cli() -> None:
     """Sequential recommendation with semantic IDs and hash IDs: data, training, pipeline, serving."""

@@ -47,22 +47,32 @@ _DATA_FLAGS: tuple[tuple[str, str, Any, str], ...] = (
 )
 
 
-def data_options(command: Command) -> Command:
+def data_options(command: Command, *, folder: bool = False) -> Command:
     """Gives a command the options that name and describe the user's files.
 
     The command takes `files: DataFiles` and `config: Config` (the YAML file of `--config` with the flags over it) in
     place of the options.
 
+    Args:
+        command: the command's function.
+        folder: also takes `--data DIR`, a folder with files of the usual names, in place of the files.
+
     Raises:
-        InputError: when the command runs, the configuration is not valid.
+        InputError: when the command runs, the configuration is not valid, or the folder lacks a file.
     """
 
     @functools.wraps(command)
     def wrapped(
-        *args: Any, interactions: str, items: str, embeddings: str | None, config: str | None, **rest: Any
+        *args: Any,
+        interactions: str | None,
+        items: str | None,
+        embeddings: str | None,
+        config: str | None,
+        data: str | None = None,
+        **rest: Any,
     ) -> Any:
         flags = {key: rest.pop(key) for _, key, _, _ in _DATA_FLAGS}
-        files = DataFiles(interactions, items, embeddings)
+        files = _data_files(data, interactions, items, embeddings)
         return command(*args, files=files, config=merged_config(config, flags), **rest)
 
     decorated: Any = wrapped
@@ -71,11 +81,30 @@ def data_options(command: Command) -> Command:
     decorated = click.option("--config", metavar="FILE.yaml", help="Configuration; flags override it.")(decorated)
     for flag, required, text in (
         ("--embeddings", False, "Item vectors: .npz with item_id and embedding, or Parquet."),
-        ("--items", True, "Items: CSV, TSV, JSONL (these also .gz) or Parquet."),
-        ("--interactions", True, "Who took which item when: CSV, TSV, JSONL (these also .gz) or Parquet."),
+        ("--items", not folder, "Items: CSV, TSV, JSONL (these also .gz) or Parquet."),
+        ("--interactions", not folder, "Who took which item when: CSV, TSV, JSONL (these also .gz) or Parquet."),
     ):
         decorated = click.option(flag, required=required, metavar="FILE", help=text)(decorated)
+    if folder:
+        text = "Folder with interactions.*, items.* and, if there are any, embeddings.*; in place of the files."
+        decorated = click.option("--data", metavar="DIR", help=text)(decorated)
     return decorated
+
+
+def dataset_options(command: Command) -> Command:
+    """`data_options` that also take a folder."""
+    return data_options(command, folder=True)
+
+
+def _data_files(data: str | None, interactions: str | None, items: str | None, embeddings: str | None) -> DataFiles:
+    if data is not None:
+        from h2rec_tf.data.folder import find_files
+
+        found = find_files(data, interactions=interactions, items=items, embeddings=embeddings)
+        return DataFiles(*found)
+    if interactions is None or items is None:
+        raise click.UsageError("name the data: --data DIR, or --interactions FILE and --items FILE")
+    return DataFiles(interactions, items, embeddings)
 
 
 def merged_config(path: str | None, data_flags: dict[str, Any]) -> Config:

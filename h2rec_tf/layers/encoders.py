@@ -72,7 +72,9 @@ class DualBranchEncoder(keras.layers.Layer):
 
     HID branch: each SID level queries the HID sequence (granularity view), the gate mixes the L views at each
     position, the backbone turns the mixture into `u^H`. SID branch: the HID sequence queries the fused SID sequence,
-    the backbone gives `u^S`. All cross-attention follows the backbone's direction of time.
+    the backbone gives `u^S`. All cross-attention follows the backbone's direction of time. With `residual` each
+    backbone also reads its own branch's sequence: cross-attention alone carries the other space's vectors past it, so
+    that `u^H`, which is compared with HIDs, would know the latest HID through attention weights only.
 
     Args:
         dimensions: d.
@@ -89,6 +91,7 @@ class DualBranchEncoder(keras.layers.Layer):
         prior_low: gate prior of the finest level.
         mask_strategy: which levels the masked view loses: "lowest", "highest" gate weight, or "random".
         mask_ratio: share of levels the masked view loses.
+        residual: adds each branch's own sequence to its backbone's input; False is the paper's form.
     """
 
     def __init__(
@@ -108,10 +111,13 @@ class DualBranchEncoder(keras.layers.Layer):
         prior_low: float = 0.2,
         mask_strategy: str = "lowest",
         mask_ratio: float = 0.5,
+        residual: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self._residual = residual
         self._arguments = {
+            "residual": residual,
             "dimensions": dimensions,
             "levels": levels,
             "max_length": max_length,
@@ -179,18 +185,19 @@ class DualBranchEncoder(keras.layers.Layer):
         positioned = self._hid_position(hid, real=real, training=training)
         sid_positioned = self._sid_position(sid, real=real, training=training)
         crossed = self._sid_cross(positioned, mask=mask, context=sid_positioned, training=training)
-        outputs = {"sid": self._sid_backbone(crossed, real=real, training=training)}
+        own = sid_positioned if self._residual else 0.0
+        outputs = {"sid": self._sid_backbone(crossed + own, real=real, training=training)}
         if not self.has_views:
             outputs["hid"] = self._hid_backbone(positioned, real=real, training=training)
             return outputs
         seen = self._views(views, positioned, real, mask, training)
         gate = self._gate(hid)
         outputs["gate"] = gate
-        outputs["hid"] = self._hid_backbone(_mix(seen, gate), real=real, training=training)
+        own = positioned if self._residual else 0.0
+        outputs["hid"] = self._hid_backbone(_mix(seen, gate) + own, real=real, training=training)
         if with_masked:
-            outputs["masked"] = self._hid_backbone(
-                _mix(self._mask(seen, gate=gate), gate), real=real, training=training
-            )
+            masked = _mix(self._mask(seen, gate=gate), gate) + own
+            outputs["masked"] = self._hid_backbone(masked, real=real, training=training)
         return outputs
 
     def _views(

@@ -43,12 +43,14 @@ def text_rows(vectors: np.ndarray, dimensions: int) -> np.ndarray:
     return _unit_scale(centred @ principal_axes(vectors, dimensions))
 
 
-def codebook_tables(codebooks: np.ndarray, dimensions: int) -> np.ndarray:
-    """SID start: codebooks projected to d dimensions by the principal axes of their own codewords.
+def codebook_tables(codebooks: np.ndarray, dimensions: int, *, vectors: np.ndarray | None = None) -> np.ndarray:
+    """SID start: codebooks projected to d dimensions by principal axes.
 
     Args:
         codebooks: `[L, K, d_c]` float.
         dimensions: d.
+        vectors: `[N, d_c]` item vectors whose axes are taken, so that the SID start lies in the same space as the HID
+            start (`text_rows`). None, or another width (an RQ-VAE's latent space), takes the codewords' own axes.
 
     Returns:
         float32 `[L, K, d]`. Levels keep their relative size, so coarse codes weigh more than fine ones; the first
@@ -56,7 +58,8 @@ def codebook_tables(codebooks: np.ndarray, dimensions: int) -> np.ndarray:
     """
     levels, codes, width = codebooks.shape
     flat = codebooks.reshape(levels * codes, width).astype(np.float32)
-    tables = (flat @ principal_axes(flat, dimensions)).reshape(levels, codes, dimensions)
+    source = vectors if vectors is not None and vectors.shape[1] == width else flat
+    tables = (flat @ principal_axes(source, dimensions)).reshape(levels, codes, dimensions)
     tables = tables - tables.mean(axis=1, keepdims=True)
     scale = np.linalg.norm(tables[0], axis=-1).mean()
     return tables / max(float(scale), 1e-12)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from h2rec_tf import names
 from h2rec_tf.errors import InputError
+from h2rec_tf.models.item_vectors import ItemVectors
 
 
 class ExportedRecommender:
@@ -34,7 +35,7 @@ class ExportedRecommender:
                 raise InputError(f"{directory}: the model has no signature `{name}`; export it with this package")
         self._users = signatures[names.USER_EMBEDDING]
         table = signatures[names.ITEM_EMBEDDING](item_ids=tf.constant(self._ids[1:]))[names.EMBEDDING].numpy()
-        self.table = np.concatenate([np.zeros((1, table.shape[1]), np.float32), table])
+        self._vectors = ItemVectors(np.concatenate([np.zeros((1, table.shape[1]), np.float32), table]))
 
     def queries(self, histories: np.ndarray) -> np.ndarray:
         """int32 `[B, T]` left-padded histories -> float32 `[B, D]` user vectors."""
@@ -45,7 +46,7 @@ class ExportedRecommender:
 
     def scores(self, queries: np.ndarray, start: int, stop: int) -> np.ndarray:
         """float32 `[B, D]` user vectors -> float32 `[B, stop - start]` scores of item indices start..stop - 1."""
-        return queries @ self.table[start:stop].T
+        return self._vectors.scores(queries, start, stop)
 
 
 def newest_version(directory: str) -> pathlib.Path:

@@ -8,6 +8,9 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras as keras
 
+from h2rec_tf.layers.seen_slots import SeenSlots
+from h2rec_tf.losses.neighbour_teacher import NeighbourTeacher
+
 BRANCHES = ("dual", "hid", "sid", "sum", "concat")
 
 
@@ -15,7 +18,7 @@ class H2Rec(tfrs.Model):
     """Sequential recommender over hash IDs and semantic IDs with one inner product for scoring.
 
     The score of item i is `u . v_i`, with `u = [u^H; u^S]` and `v_i = [h_i; s_i]` for two branches, and one half alone
-    for one-branch models (design: dual branch).
+    for one-branch models (design: dual branch). A seen part may follow in both vectors.
 
     Args:
         encoder: `DualBranchEncoder` for `branches="dual"`, else `SingleBranchEncoder`.
@@ -29,6 +32,9 @@ class H2Rec(tfrs.Model):
         item_alignment_weight: its lambda.
         user_alignment: user-level loss, or None; needs granularity views.
         user_alignment_weight: its lambda.
+        seen: the score's part for items of the history (`SeenSlots`), or None.
+        teacher: soft targets beside the observed ones (`NeighbourTeacher`), or None; for softmax losses.
+        teacher_share: the teacher's share of a target.
         cloze_rate: share of positions masked in training by a bidirectional backbone.
         seed: of the cloze masks.
 
@@ -49,6 +55,9 @@ class H2Rec(tfrs.Model):
         item_alignment_weight: float = 0.1,
         user_alignment: keras.layers.Layer | None = None,
         user_alignment_weight: float = 0.1,
+        seen: SeenSlots | None = None,
+        teacher: NeighbourTeacher | None = None,
+        teacher_share: float = 0.3,
         cloze_rate: float = 0.3,
         seed: int = 0,
         **kwargs: Any,
@@ -64,6 +73,8 @@ class H2Rec(tfrs.Model):
             raise ValueError("`item_alignment` needs `hash_ids` and `semantic_ids`")
         if user_alignment is not None and not getattr(encoder, "has_views", False):
             raise ValueError("`user_alignment` needs an encoder with granularity views")
+        if teacher is not None and getattr(next_item, "kind", "") == "bce":
+            raise ValueError("`teacher` needs a softmax loss, not 'bce'")
         self.branches = branches
         self.encoder = encoder
         # Which of the two is there was checked against `branches`.
@@ -75,6 +86,9 @@ class H2Rec(tfrs.Model):
         self.item_alignment_weight = item_alignment_weight
         self.user_alignment = user_alignment
         self.user_alignment_weight = user_alignment_weight
+        self.seen = seen
+        self.teacher = teacher
+        self.teacher_share = teacher_share
         self.cloze_rate = cloze_rate
         self.num_items: int = (self.semantic_ids if hash_ids is None else self.hash_ids).num_items
         if branches == "concat":
@@ -84,7 +98,7 @@ class H2Rec(tfrs.Model):
         self._cloze_generator = tf.random.Generator.from_seed(seed)
         self._loss_means = {
             name: keras.metrics.Mean(name=name)
-            for name in ("next_item_loss", "item_alignment_loss", "user_alignment_loss")
+            for name in ("next_item_loss", "teacher_loss", "item_alignment_loss", "user_alignment_loss")
         }
 
     @property
@@ -94,6 +108,11 @@ class H2Rec(tfrs.Model):
 
     def item_table(self) -> tf.Tensor:
         """float32 `[N + 1, D]`: vectors of all items, as the score uses them; row 0 (padding) is zero."""
+        learned = self.learned_table()
+        return learned if self.seen is None else tf.concat([learned, self.seen.table()], axis=1)
+
+    def learned_table(self) -> tf.Tensor:
+        """`item_table` without the seen part."""
         if self.branches == "sum":
             return self._scored(self.hash_ids.table() + self.semantic_ids.table())
         parts = {"hid": [self.hash_ids], "sid": [self.semantic_ids]}.get(
@@ -112,20 +131,29 @@ class H2Rec(tfrs.Model):
             training: switches dropout on.
 
         Returns:
-            `user` float32 `[B, T, D]`, as the score uses it; with views also `hid` and, if asked for, `masked`
-            `[B, T, d]` before scoring, and `gate` `[B, T, L]`.
+            `user` float32 `[B, T, D]`, as the score uses it, and `learned`, the same without the seen part; with views
+            also `hid` and, if asked for, `masked` `[B, T, d]` before scoring, and `gate` `[B, T, L]`.
         """
+        outputs = self._encode_learned(items, with_masked=with_masked, training=training)
+        user = outputs["learned"]
+        if self.seen is not None:
+            user = tf.concat([user, self.seen(items, causal=self.encoder.causal)], axis=-1)
+        return {**outputs, "user": user}
+
+    def _encode_learned(
+        self, items: tf.Tensor, *, with_masked: bool = False, training: bool | None = None
+    ) -> dict[str, tf.Tensor]:
         real = items != 0
         if self.branches == "dual":
             views = self.semantic_ids.views(items)
             fused = self.semantic_ids.fuse(views)
             inputs = (self.hash_ids(items), views, fused)
             outputs = self.encoder(inputs, real=real, with_masked=with_masked, training=training)
-            return {**outputs, "user": self._scored(outputs["hid"], outputs["sid"])}
+            return {**outputs, "learned": self._scored(outputs["hid"], outputs["sid"])}
         vectors = self.encoder(self._single_input(items), real=real, training=training)
         if self.branches == "concat":
-            return {"user": self._scored(*tf.split(self._part(vectors), 2, axis=-1))}
-        return {"user": self._scored(vectors)}
+            return {"learned": self._scored(*tf.split(self._part(vectors), 2, axis=-1))}
+        return {"learned": self._scored(vectors)}
 
     def _single_input(self, items: tf.Tensor) -> tf.Tensor:
         if self.branches == "hid":
@@ -173,8 +201,13 @@ class H2Rec(tfrs.Model):
             history, targets, predicted = self._cloze(items)
         outputs = self.encode(history, with_masked=self.user_alignment is not None, training=training)
         where = tf.where(predicted)
-        total = self.next_item(tf.gather_nd(outputs["user"], where), tf.gather_nd(targets, where), self.item_table())
+        next_items = tf.gather_nd(targets, where)
+        total = self.next_item(tf.gather_nd(outputs["user"], where), next_items, self.item_table())
         self._loss_means["next_item_loss"].update_state(total)
+        if self.teacher is not None:
+            loss = self._teacher_loss(history, next_items, where, tf.gather_nd(outputs["learned"], where))
+            self._loss_means["teacher_loss"].update_state(loss)
+            total += self.teacher_share * loss
         if self.item_alignment is not None:
             loss = self.item_alignment(items, hid=self.hash_ids, sid=self.semantic_ids)
             self._loss_means["item_alignment_loss"].update_state(loss)
@@ -185,6 +218,17 @@ class H2Rec(tfrs.Model):
             total += self.user_alignment_weight * loss
         # Replicas' gradients are summed; each carries its share of the mean.
         return total / tf.distribute.get_strategy().num_replicas_in_sync
+
+    def _teacher_loss(self, history: tf.Tensor, next_items: tf.Tensor, where: tf.Tensor, users: tf.Tensor) -> tf.Tensor:
+        """What moves a share of the softmax's targets from the observed items to the teacher's (`NeighbourTeacher`).
+
+        The seen part is left out: the teacher names no seen item, and who shares its slots says nothing.
+        """
+        table = self.learned_table()
+        expected, known = self.teacher(history, table)  # type: ignore[misc]
+        moved = tf.gather(table, next_items) - tf.gather_nd(expected, where)
+        gains = tf.reduce_sum(users * moved, axis=1) * tf.gather_nd(known, where) / self.next_item.temperature
+        return tf.math.divide_no_nan(tf.reduce_sum(gains), tf.cast(tf.shape(gains)[0], gains.dtype))
 
     def train_step(self, inputs: Any) -> dict[str, tf.Tensor]:
         """One optimizer step on a batch as `compute_loss` takes it; the losses apart (means so far) and `loss`.

@@ -28,7 +28,7 @@ class ItemKnn:
             raise InputError(f"last must be at least 1, got {last}")
         self.num_items = similarity.shape[0] - 1
         self.max_length = last
-        self._similarity = similarity
+        self.similarity = similarity
         self._decay = decay
 
     @classmethod
@@ -83,7 +83,7 @@ class ItemKnn:
             (weights[rows, columns].astype(np.float32), (rows, histories[rows, columns])),
             (len(histories), self.num_items + 1),
         )
-        return user_items @ self._similarity
+        return user_items @ self.similarity
 
     def scores(self, queries: sparse.csr_matrix, start: int, stop: int) -> np.ndarray:
         """float32 `[B, stop - start]`."""

@@ -9,7 +9,6 @@ import numpy as np
 
 from h2rec_tf.atomic import atomic_directory
 from h2rec_tf.config import Config
-from h2rec_tf.data.sequences import Sequences
 from h2rec_tf.errors import InputError
 from h2rec_tf.models.build import build_model
 from h2rec_tf.models.h2rec import H2Rec
@@ -65,8 +64,7 @@ class TrainedModel:
             codes=semantic_ids.codes,
             codebooks=semantic_ids.codebooks,
             vectors=semantic_ids.vectors,
-            # Only the losses read interactions, and a loaded model is not trained further.
-            train=dataclasses.replace(Sequences.from_lists([]), timestamps=np.zeros(0, np.int64)),
+            train=None,
             seed=config.training.seed,
         )
         with np.load(path / WEIGHTS_FILE) as weights:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from h2rec_tf.errors import InputError
+from h2rec_tf.models.item_vectors import ItemVectors
 
 
 class TextNeighbours:
@@ -28,8 +29,9 @@ class TextNeighbours:
         self.max_length = last
         self._decay = decay
         # Row 0 pads.
-        self._vectors = np.zeros((len(vectors) + 1, vectors.shape[1]), np.float32)
-        self._vectors[1:] = _normalised(vectors.astype(np.float32))
+        table = np.zeros((len(vectors) + 1, vectors.shape[1]), np.float32)
+        table[1:] = _normalised(vectors.astype(np.float32))
+        self._vectors = ItemVectors(table)
 
     def queries(self, histories: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The users' vectors, float32 `[B, D]`, and their items, int32 `[B, T]`.
@@ -38,12 +40,12 @@ class TextNeighbours:
             histories: int32 `[B, T]`, left padded with 0.
         """
         weights = (self._decay ** np.arange(histories.shape[1] - 1, -1, -1)).astype(np.float32)
-        return _normalised(np.einsum("btd,t->bd", self._vectors[histories], weights)), histories
+        return _normalised(np.einsum("btd,t->bd", self._vectors.table[histories], weights)), histories
 
     def scores(self, queries: tuple[np.ndarray, np.ndarray], start: int, stop: int) -> np.ndarray:
         """float32 `[B, stop - start]`, in -1..1."""
         users, histories = queries
-        scores = users @ self._vectors[start:stop].T
+        scores = self._vectors.scores(users, start, stop)
         rows, columns = np.nonzero((histories >= start) & (histories < stop))
         scores[rows, histories[rows, columns] - start] = -1.0
         return scores

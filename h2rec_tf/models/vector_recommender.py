@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from h2rec_tf.models.h2rec import H2Rec
+from h2rec_tf.models.item_vectors import ItemVectors
 
 
 class VectorRecommender:
@@ -21,8 +22,13 @@ class VectorRecommender:
     def __init__(self, model: H2Rec, *, max_length: int) -> None:
         self.num_items = model.num_items
         self.max_length = max_length
-        self.table = model.item_table().numpy()
+        self._vectors = ItemVectors(model.item_table().numpy())
         self._encode = model.user_vectors
+
+    @property
+    def table(self) -> np.ndarray:
+        """float32 `[N + 1, D]`, the item vectors; row 0 pads."""
+        return self._vectors.table
 
     def queries(self, histories: np.ndarray) -> np.ndarray:
         """int32 `[B, T]` left-padded histories -> float32 `[B, D]` user vectors."""
@@ -33,4 +39,4 @@ class VectorRecommender:
 
     def scores(self, queries: np.ndarray, start: int, stop: int) -> np.ndarray:
         """float32 `[B, D]` user vectors -> float32 `[B, stop - start]` scores of item indices start..stop - 1."""
-        return queries @ self.table[start:stop].T
+        return self._vectors.scores(queries, start, stop)

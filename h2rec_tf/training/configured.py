@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 
 from h2rec_tf.config import Config
 from h2rec_tf.data.sequences import Holdout, Sequences
+from h2rec_tf.errors import InputError
 from h2rec_tf.models.build import build_model
 from h2rec_tf.semantic_ids import SemanticIds
 from h2rec_tf.training.loop import TrainingResult, train
@@ -19,6 +21,7 @@ def train_configured(
     validation: Holdout,
     *,
     directory: str | None = None,
+    on_epoch: Callable[[int, dict[str, float]], None] | None = None,
     progress: bool = False,
 ) -> TrainingResult:
     """Builds and trains the configured model.
@@ -29,11 +32,17 @@ def train_configured(
         train_split: what is learned from.
         validation: what early stopping looks at.
         directory: as for `train`.
+        on_epoch: as for `train`.
         progress: as for `train`.
 
     Raises:
-        InputError, H2RecError: as `train`.
+        InputError, H2RecError: as `train`, and where the configuration names a floor.
     """
+    if config.floor.kind != "none":
+        raise InputError(
+            f"config: `floor.kind` is {config.floor.kind}, which has nothing to train; measure it with"
+            " `h2rec bench quality`, or leave `floor` out to train the model"
+        )
     return train(
         lambda: build_model(
             model=config.model,
@@ -50,6 +59,7 @@ def train_configured(
         codes=semantic_ids.codes,
         directory=directory,
         run_key=json.dumps([dataclasses.asdict(config.model), dataclasses.asdict(config.loss)]),
+        on_epoch=on_epoch,
         progress=progress,
         **{field.name: getattr(config.training, field.name) for field in dataclasses.fields(config.training)},
     )

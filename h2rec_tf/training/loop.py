@@ -22,12 +22,16 @@ from h2rec_tf.evaluation import evaluate
 from h2rec_tf.models.cold_start import cold_rows
 from h2rec_tf.models.h2rec import H2Rec
 from h2rec_tf.models.vector_recommender import VectorRecommender
+from h2rec_tf.training.calibration import calibrate_seen
 from h2rec_tf.training.execution import adam, computing_in, strategy_named
 from h2rec_tf.training.logs import TensorBoardLog
 from h2rec_tf.training.schedule import WarmupSchedule
 from h2rec_tf.training.state import Checkpoints, RunState
 
 _LOG = logging.getLogger(__name__)
+
+# Validation users that size the seen weight; each of the few weights tried costs one evaluation of them.
+_CALIBRATION_USERS = 5000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +41,7 @@ class TrainingResult:
     Attributes:
         model: with the best epoch's variables; cold items have HID rows.
         best_epoch: 1-based.
-        best_ndcg_at_10: its validation NDCG@10, full ranking.
+        best_ndcg_at_10: validation NDCG@10 of the returned model, full ranking.
         history: for each epoch the losses, `ndcg@10` and `hr@10` on validation, `seconds`, `sequences_per_second`.
         seconds: wall time of training and validation.
     """
@@ -76,9 +80,12 @@ def train(
     codes: np.ndarray | None = None,
     directory: str | None = None,
     run_key: str = "",
+    on_epoch: Callable[[int, dict[str, float]], None] | None = None,
     progress: bool = False,
 ) -> TrainingResult:
     """Trains until validation NDCG@10 (full ranking) stops rising, and returns the best epoch's model.
+
+    The weight of the model's seen part is then set on validation users (`calibrate_seen`).
 
     Args:
         build: makes the model; called inside the distribution strategy's scope.
@@ -102,6 +109,7 @@ def train(
         directory: for checkpoints, the run's record and TensorBoard logs; a run killed there goes on from its last
             epoch to the same result. None keeps everything in memory.
         run_key: what `build` was configured with, in any form; a run killed under another key is not gone on with.
+        on_epoch: called after each epoch with its number (1-based) and figures; what it raises ends the training.
         progress: shows a bar on stderr with throughput and time left.
 
     Raises:
@@ -157,7 +165,7 @@ def train(
                 validation,
                 popularity=popularity,
                 ks=(10,),
-                recommendation_k=1,
+                recommendation_k=0,
             )
             figures |= {name: result.metric(name) for name in ("ndcg@10", "hr@10")}
             figures["seconds"] = time.perf_counter() - began
@@ -175,15 +183,32 @@ def train(
             log.epoch(state.epoch, figures, sample)
             if checkpoints is not None:
                 checkpoints.save(state)
+            if on_epoch is not None:
+                on_epoch(state.epoch, figures)
     if checkpoints is not None:
         checkpoints.restore_best()
     else:
         for variable, value in zip(model.variables, best_weights, strict=True):
             variable.assign(value)
+    best = state.best
+
+    def ndcg(holdout: Holdout) -> float:
+        recommender = VectorRecommender(model, max_length=max_length)
+        return evaluate(recommender, holdout, popularity=popularity, ks=(10,), recommendation_k=0).metric("ndcg@10")
+
+    if model.seen is not None:
+        variable, part = model.seen.weight, _sample(validation, _CALIBRATION_USERS, seed)
+
+        def quality(weight: float) -> float:
+            variable.assign(weight)
+            return ndcg(part)
+
+        variable.assign(calibrate_seen(float(variable.numpy()), quality))
+        best = ndcg(validation)
     if codes is not None and model.hash_ids is not None:
         rows = model.hash_ids.embeddings
         rows.assign(_with_cold_rows(rows.numpy(), codes, popularity))
-    return TrainingResult(model, state.best_epoch, state.best, state.history, state.seconds)
+    return TrainingResult(model, state.best_epoch, best, state.history, state.seconds)
 
 
 def _run_epoch(

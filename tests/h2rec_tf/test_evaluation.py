@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from h2rec_tf.data.sequences import Holdout, Sequences
 from h2rec_tf.errors import InputError
-from h2rec_tf.evaluation import evaluate
+from h2rec_tf.evaluation import Protocol, evaluate, evaluate_protocols
 
 
 class Table:
@@ -144,6 +144,35 @@ def test_sampled_protocol_ranks_among_unseen_negatives():
     assert (result.ranks <= full).all() and (result.ranks <= 101).all()
     # 100 of about 143 competitors: the expected share of those ahead is the same.
     assert (result.ranks - 1).sum() == pytest.approx((full - 1).sum() * 100 / 143.5, rel=0.05)
+
+
+@pytest.mark.parametrize("item_block", [7, 1000])
+@pytest.mark.parametrize("k", [0, 4])
+def test_protocols_of_one_pass_equal_those_of_their_own(item_block, k):
+    recommender, holdout, popularity = case(11, num_items=40)
+    protocols = [Protocol(sampled_negatives=9), Protocol(), Protocol(exclude_seen=True), Protocol(sampled_negatives=3)]
+    calls = []
+
+    class Counting(Table):
+        def scores(self, queries, start, stop):
+            calls.append(start)
+            return super().scores(queries, start, stop)
+
+    options = {"popularity": popularity, "item_block": item_block, "recommendation_k": k, "seed": 5}
+    together = evaluate_protocols(Counting(recommender.table), holdout, protocols, **options)
+    for protocol, result in zip(protocols, together, strict=True):
+        alone = evaluate(
+            recommender,
+            holdout,
+            exclude_seen=protocol.exclude_seen,
+            sampled_negatives=protocol.sampled_negatives,
+            **options,
+        )
+        np.testing.assert_array_equal(result.ranks, alone.ranks)
+        assert (result.protocol, result.lists) == (alone.protocol, alone.lists)
+        assert bool(result.lists) == (k > 0 and not protocol.sampled_negatives)
+    if item_block > 40:
+        assert calls == [1]
 
 
 def test_all_unseen_items_as_negatives_give_the_full_ranking():

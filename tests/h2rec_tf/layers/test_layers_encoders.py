@@ -46,18 +46,20 @@ def test_single_branch_is_positions_then_backbone(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "shared", "gate_kind"),
+    ("kind", "shared", "gate_kind", "residual"),
     [
-        ("sasrec", False, "dynamic"),
-        ("gru4rec", True, "dynamic"),
-        ("bert4rec", False, "static"),
-        ("sasrec", True, "mean"),
+        ("sasrec", False, "dynamic", True),
+        ("gru4rec", True, "dynamic", False),
+        ("bert4rec", False, "static", True),
+        ("sasrec", True, "mean", False),
     ],
 )
-def test_dual_branch_equals_the_composition_of_its_parts(kind: str, shared: bool, gate_kind: str) -> None:
+def test_dual_branch_equals_the_composition_of_its_parts(
+    kind: str, shared: bool, gate_kind: str, residual: bool
+) -> None:
     keras.utils.set_random_seed(1)
     encoder = DualBranchEncoder(
-        D, L, 5, backbone=kind, layers=1, shared_backbone=shared, gate=gate_kind, mask_ratio=0.4
+        D, L, 5, backbone=kind, layers=1, shared_backbone=shared, gate=gate_kind, mask_ratio=0.4, residual=residual
     )
     inputs, real = (HID, VIEWS, SID), tf.constant(REAL)
     encoder(inputs, real=real, with_masked=True)
@@ -73,7 +75,7 @@ def test_dual_branch_equals_the_composition_of_its_parts(kind: str, shared: bool
 
     sid_backbone = oracles.part(values, "hid_backbone" if shared else "sid_backbone")
     # Positions without meaning (padding) are zeroed before comparing: the backbones mask them.
-    expected = {"sid": _backbone_oracle(kind, sid_backbone, cross("sid_cross", hid, sid))}
+    expected = {"sid": _backbone_oracle(kind, sid_backbone, cross("sid_cross", hid, sid) + residual * sid)}
     views = np.stack(
         [
             cross("view_cross", oracles.positioned(values["sid_position/positions"], VIEWS[:, :, level], REAL), hid)
@@ -91,7 +93,7 @@ def test_dual_branch_equals_the_composition_of_its_parts(kind: str, shared: bool
     masked = mask_layer(views.astype(np.float32), gate=expected["gate"]).numpy()
     for name, seen in (("hid", views), ("masked", masked)):
         mixed = (seen * expected["gate"][..., None]).sum(axis=2)
-        expected[name] = _backbone_oracle(kind, oracles.part(values, "hid_backbone"), mixed)
+        expected[name] = _backbone_oracle(kind, oracles.part(values, "hid_backbone"), mixed + residual * hid)
     assert set(found) == set(expected)
     for name in ("gate", "sid", "hid", "masked"):
         np.testing.assert_allclose(found[name][REAL], expected[name][REAL], atol=1e-3, err_msg=name)

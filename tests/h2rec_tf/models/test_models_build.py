@@ -63,7 +63,13 @@ def test_every_branch_with_every_backbone(branches: str, backbone: str) -> None:
         {"loss.mask_ratio": 1.0, "loss.mask_strategy": "random"},
         {"loss.cooccurrence_positives": 0, "loss.code_positives": False, "loss.hard_negatives": 2},
         {"model.branches": "sum", "loss.item_alignment": 0.0},
-        {"model.branches": "hid", "model.hid_start": "random", "loss.next_item": "bce", "loss.negatives": 1},
+        {
+            "model.branches": "hid",
+            "model.hid_start": "random",
+            "loss.next_item": "bce",
+            "loss.negatives": 1,
+            "loss.teacher": 0,
+        },
         {"model.branches": "hid", "model.hid_start": "text", "loss.next_item": "in_batch"},
         {"model.sid_start": "random", "model.sid_trainable": False, "model.sid_fusion": "sum"},
         {"model.sid_fusion": "concat", "model.score": "dot", "loss.next_item": "sampled_softmax"},
@@ -121,12 +127,18 @@ def test_every_trainable_variable_of_h2rec_learns() -> None:
 
 
 def test_losses_are_reported_apart_and_add_up() -> None:
-    model = tiny_model(**{"loss.item_alignment": 0.3, "loss.user_alignment": 0.7})
+    model = tiny_model(**{"loss.item_alignment": 0.3, "loss.user_alignment": 0.7, "loss.teacher": 0.2})
     total = float(model.compute_loss(tf.constant(BATCH)))
     apart = {metric.name: float(metric.result()) for metric in model.metrics}
-    assert set(apart) == {"next_item_loss", "item_alignment_loss", "user_alignment_loss"}
-    expected = apart["next_item_loss"] + 0.3 * apart["item_alignment_loss"] + 0.7 * apart["user_alignment_loss"]
+    assert set(apart) == {"next_item_loss", "teacher_loss", "item_alignment_loss", "user_alignment_loss"}
+    expected = apart["next_item_loss"] + 0.2 * apart["teacher_loss"]
+    expected += 0.3 * apart["item_alignment_loss"] + 0.7 * apart["user_alignment_loss"]
     np.testing.assert_allclose(total, expected, rtol=1e-5)
+
+
+def test_a_teacher_for_a_loss_that_is_no_softmax_is_a_clear_error() -> None:
+    with pytest.raises(InputError, match=r"`loss.teacher` needs a softmax"):
+        tiny_model(**{"loss.next_item": "bce"})
 
 
 def test_heads_that_do_not_divide_the_hidden_size_are_a_clear_error() -> None:

@@ -39,7 +39,9 @@ def _model(name: str) -> H2Rec:
     model = tiny_model(**ALL[name])
     # Away from the start values (zero gate logits, zero biases), so that every path carries something.
     generator = np.random.default_rng(1)
-    model.set_weights([value + generator.normal(0.0, 0.1, value.shape) for value in model.get_weights()])
+    weights = model.get_weights()
+    # Integers are slots, not parameters.
+    model.set_weights([w if w.dtype.kind == "i" else w + generator.normal(0.0, 0.1, w.shape) for w in weights])
     return model
 
 
@@ -152,12 +154,13 @@ def test_item_table_holds_what_the_score_uses(name: str) -> None:
         "sum": lambda: [model.hash_ids.table() + model.semantic_ids.table()],
     }.get(model.branches, lambda: [model.hash_ids.table(), model.semantic_ids.table()])()
     length = len(halves) ** -0.5
-    expected = np.concatenate([length * oracles.normalised(half.numpy()) for half in halves], axis=1)
-    np.testing.assert_allclose(table[1:], expected[1:], atol=1e-5)
+    expected = [length * oracles.normalised(half.numpy()) for half in halves] + [model.seen.table().numpy()]
+    np.testing.assert_allclose(table[1:], np.concatenate(expected, axis=1)[1:], atol=1e-5)
     np.testing.assert_array_equal(table[0], 0.0)
     users = _encode(name, np.asarray([[3, 4]]))["next"]
-    assert users.shape[1] == table.shape[1] == DIMENSIONS * len(halves)
-    for half in np.split(users, len(halves), axis=1):
+    learned = DIMENSIONS * len(halves)
+    assert users.shape[1] == table.shape[1] == learned + model.seen.num_slots
+    for half in np.split(users[:, :learned], len(halves), axis=1):
         np.testing.assert_allclose(np.linalg.norm(half, axis=1), length, atol=1e-5)
 
 
@@ -165,7 +168,14 @@ def test_dot_scores_are_not_normalised() -> None:
     model = tiny_model(**{"model.score": "dot"})
     np.testing.assert_array_equal(model.item_table().numpy()[1:, :DIMENSIONS], model.hash_ids.table().numpy()[1:])
     outputs = model.encode(tf.constant([[3, 4]]))
-    np.testing.assert_array_equal(outputs["user"], np.concatenate([outputs["hid"], outputs["sid"]], axis=-1))
+    np.testing.assert_array_equal(outputs["learned"], np.concatenate([outputs["hid"], outputs["sid"]], axis=-1))
+
+
+def test_without_a_seen_part_the_score_is_the_learned_one() -> None:
+    model = tiny_model(**{"model.seen_slots": 0})
+    outputs = model.encode(tf.constant([[3, 4]]))
+    np.testing.assert_array_equal(outputs["user"], outputs["learned"])
+    np.testing.assert_array_equal(model.item_table(), model.learned_table())
 
 
 def _loss_and_gradients(model: H2Rec, items: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
@@ -183,9 +193,10 @@ def _loss_and_gradients(model: H2Rec, items: np.ndarray) -> tuple[float, dict[st
 def test_rows_of_pure_padding_change_neither_loss_nor_gradient(kind: str) -> None:
     items = left_padded([[1, 2, 3, 4], [9, 8], [5]], 5)
     # A model each: its draws of negatives start at the same state.
-    loss, gradients = _loss_and_gradients(tiny_model(**{"loss.next_item": kind}), items)
+    changes = {"loss.next_item": kind, "loss.teacher": 0.0 if kind == "bce" else 0.3}
+    loss, gradients = _loss_and_gradients(tiny_model(**changes), items)
     padded = np.concatenate([np.zeros((2, 5), np.int32), items, np.zeros((1, 5), np.int32)])
-    padded_loss, padded_gradients = _loss_and_gradients(tiny_model(**{"loss.next_item": kind}), padded)
+    padded_loss, padded_gradients = _loss_and_gradients(tiny_model(**changes), padded)
     assert loss > 0
     np.testing.assert_allclose(padded_loss, loss, rtol=1e-6)
     assert set(padded_gradients) == set(gradients)

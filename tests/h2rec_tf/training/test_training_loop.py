@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tf_keras as keras
-from support import MAX_LENGTH, item_parts, tiny_dataset, tiny_model
+from support import MAX_LENGTH, item_parts, tiny_config, tiny_dataset, tiny_model
 
 from h2rec_tf.data.sequences import Holdout, Sequences
 from h2rec_tf.errors import H2RecError, InputError
@@ -65,7 +65,8 @@ def test_it_learns(trained: TrainingResult) -> None:
 def test_the_record_of_each_epoch(trained: TrainingResult) -> None:
     for figures in trained.history:
         assert {"loss", "next_item_loss", "ndcg@10", "hr@10", "seconds", "sequences_per_second"} <= set(figures)
-        np.testing.assert_allclose(figures["loss"], figures["next_item_loss"], rtol=1e-4)
+        parts = figures["next_item_loss"] + tiny_config().loss.teacher * figures["teacher_loss"]
+        np.testing.assert_allclose(figures["loss"], parts, rtol=1e-4)
         assert 0 <= figures["ndcg@10"] <= figures["hr@10"] <= 1
     values = [figures["ndcg@10"] for figures in trained.history]
     assert trained.best_ndcg_at_10 == max(values)
@@ -95,7 +96,7 @@ def test_early_stopping_gives_the_best_epoch_back(
 ) -> None:
     scripted = _Scripted([0.1, 0.3, 0.3, 0.2, 0.9])
     monkeypatch.setattr(loop, "evaluate", scripted)
-    result = _train(epochs=9, patience=2, directory=str(tmp_path) if in_directory else None)
+    result = _train({"model.seen_slots": 0}, epochs=9, patience=2, directory=str(tmp_path) if in_directory else None)
     # An equal figure is not a better one.
     assert len(result.history) == 4
     assert (result.best_epoch, result.best_ndcg_at_10) == (2, 0.3)
@@ -116,9 +117,10 @@ def test_max_steps_is_exact() -> None:
 
 
 def test_a_learning_rate_of_zero_changes_nothing() -> None:
-    result = _train(learning_rate=0.0, patience=1, epochs=9, validation_users=10)
+    plain = {"model.seen_slots": 0}
+    result = _train(plain, learning_rate=0.0, patience=1, epochs=9, validation_users=10)
     assert result.best_epoch == 1 and len(result.history) == 2
-    start = tiny_model(train=DATA.train, **HID)
+    start = tiny_model(train=DATA.train, **HID, **plain)
     for left, right in zip(result.model.get_weights()[:20], start.get_weights()[:20], strict=True):
         np.testing.assert_array_equal(left, right)
 
@@ -144,3 +146,26 @@ def test_nothing_to_learn_from_is_a_clear_error() -> None:
             _train(train_split=split)
     with pytest.raises(InputError, match="validation split is empty"):
         _train(validation=EMPTY)
+
+
+def test_users_who_never_come_back_get_a_negative_seen_weight() -> None:
+    # Every history of this data moves on to items that it does not hold yet.
+    rows = [list(range(start, start + 6)) for start in range(1, 34)]
+    train_split = Sequences.from_lists([row[:-1] for row in rows])
+    validation = Holdout(train_split, np.asarray([row[-1] for row in rows], np.int32))
+    result = _train(train_split=train_split, validation=validation, epochs=3)
+    assert float(result.model.seen.weight) < 0
+
+
+def test_on_epoch_sees_each_epoch_and_may_end_the_training() -> None:
+    seen: list[tuple[int, float]] = []
+
+    def on_epoch(number: int, figures: dict[str, float]) -> None:
+        seen.append((number, figures["ndcg@10"]))
+        if number == 2:
+            raise StopIteration
+
+    with pytest.raises(StopIteration):
+        _train(on_epoch=on_epoch)
+    assert [number for number, _ in seen] == [1, 2]
+    assert [value for _, value in seen] == [figures["ndcg@10"] for figures in _train(epochs=2).history]

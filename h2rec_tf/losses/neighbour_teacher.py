@@ -1,0 +1,108 @@
+"""A teacher for the next-item loss: what stands near the user's latest items in text and in other histories."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+
+@keras.utils.register_keras_serializable("h2rec_tf")
+class NeighbourTeacher(keras.layers.Layer):
+    """Soft targets from item neighbourhoods, as the mean item vector that they expect.
+
+    One target an event says nothing about the thousands of rare items that would have fitted as well. The teacher's
+    distribution after items `i_1..i_t` is `q_t = sum_a w_a q(.|i_{t-a})` over the `last` items, `w_a` in proportion to
+    `decay ** a`, without the items seen so far; `q(.|i)` are the neighbour weights of item i. The cross-entropy of a
+    softmax over inner products with soft targets is `lse_j(u . v_j) - u . sum_j q_j v_j`, so the sum is all it needs:
+    O(P) an item instead of O(N), and no pass over the catalogue that the loss does not make anyway.
+
+    Args:
+        neighbours: int `[N + 1, P]` item indices, 0 pads.
+        weights: float `[N + 1, P]` probabilities; a row sums to 1, or to 0 for an item without neighbours.
+        last: items of history that are asked.
+        decay: weight of an item relative to the one after it.
+    """
+
+    def __init__(
+        self, *, neighbours: np.ndarray, weights: np.ndarray, last: int = 3, decay: float = 0.6, **kwargs: Any
+    ) -> None:
+        super().__init__(autocast=False, **kwargs)
+        self.neighbours = np.asarray(neighbours, np.int32)
+        self.weights_of_neighbours = np.asarray(weights, np.float32)
+        if self.neighbours.shape != self.weights_of_neighbours.shape:
+            raise ValueError(f"`weights` must have shape {self.neighbours.shape}, got {np.shape(weights)}")
+        if last < 1:
+            raise ValueError(f"`last` must be at least 1, got {last}")
+        self.last = last
+        self.decay = decay
+
+    def call(self, history: tf.Tensor, table: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The expected item vector at each position.
+
+        Args:
+            history: int32 `[B, T]` item indices, 0 pads; N + 1 is a cloze mask token.
+            table: float32 `[N + 1, D]` item vectors; the gradient reaches it.
+
+        Returns:
+            float32 `[B, T, D]` expected vectors, and float32 `[B, T]`: 1 where the teacher has an opinion, else 0 (the
+            vector is zero there).
+        """
+        shape = tf.shape(history)
+        # A cloze mask token hides an item; it has no neighbours.
+        history = tf.where(history < len(self.neighbours), history, 0)
+        neighbours = tf.gather(tf.constant(self.neighbours), history)
+        weights = tf.gather(tf.constant(self.weights_of_neighbours), history)
+        # A sparse product: the neighbours' vectors, [B, T, P, D], never exist.
+        rows = tf.repeat(tf.range(shape[0] * shape[1]), self.neighbours.shape[1])
+        indices = tf.cast(tf.stack([rows, tf.reshape(neighbours, [-1])], axis=1), tf.int64)
+        dense_shape = tf.cast([shape[0] * shape[1], tf.shape(table)[0]], tf.int64)
+        matrix = tf.SparseTensor(indices, tf.reshape(weights, [-1]), dense_shape)
+        means = tf.reshape(tf.sparse.sparse_dense_matmul(matrix, table), [shape[0], shape[1], table.shape[-1]])
+        # Weight that each item gives to each item of its own row, counted once where an item repeats.
+        equal = history[:, :, None] == history[:, None, :]
+        first = tf.logical_and(tf.reduce_all(~_strictly_earlier(equal), axis=2), history != 0)
+        same = tf.cast(neighbours[..., None] == history[:, None, None, :], tf.float32)
+        own = tf.einsum("bspj,bsp->bsj", same, weights) * tf.cast(first, tf.float32)[:, None, :]
+        real = tf.cast(history != 0, tf.float32)
+        mass = tf.reduce_sum(weights, axis=2)
+        total, share, seen = tf.zeros_like(means), tf.zeros_like(mass), tf.zeros_like(own)
+        for age in range(self.last):
+            factor = self.decay**age * _delayed(real, age)
+            total += factor[..., None] * _delayed(means, age)
+            share += factor * _delayed(mass, age)
+            seen += factor[..., None] * _delayed(own, age)
+        # What comes later may be expected; what was seen up to the position is not.
+        seen = tf.linalg.band_part(seen, -1, 0)
+        total -= tf.matmul(seen, tf.gather(table, history))
+        share -= tf.reduce_sum(seen, axis=2)
+        # Below this only rounding is left.
+        known = share > 1e-3
+        expected = tf.where(known[..., None], total / tf.where(known, share, 1.0)[..., None], 0.0)
+        return expected, tf.cast(known, tf.float32)
+
+    def get_config(self) -> dict[str, Any]:
+        """All constructor arguments."""
+        config = {
+            "neighbours": self.neighbours.tolist(),
+            "weights": self.weights_of_neighbours.tolist(),
+            "last": self.last,
+            "decay": self.decay,
+        }
+        return {**super().get_config(), **config}
+
+
+def _strictly_earlier(square: tf.Tensor) -> tf.Tensor:
+    """bool `[B, T, T]` with all but the columns before the diagonal cleared."""
+    length = tf.shape(square)[1]
+    lower = tf.linalg.band_part(tf.ones([length, length], tf.bool), -1, 0)
+    diagonal = tf.eye(length, dtype=tf.bool)
+    return tf.logical_and(square, tf.logical_and(lower, ~diagonal)[None])
+
+
+def _delayed(x: tf.Tensor, age: int) -> tf.Tensor:
+    """`[B, T, ...]` moved `age` positions later, zeros in front."""
+    padding = [[0, 0], [age, 0]] + [[0, 0]] * (len(x.shape) - 2)
+    return tf.pad(x, padding)[:, : tf.shape(x)[1]]

@@ -1,0 +1,44 @@
+"""Floors from configuration: what a trained model must beat."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from h2rec_tf.config import FloorConfig
+from h2rec_tf.data.sequences import Sequences
+from h2rec_tf.errors import InputError
+from h2rec_tf.evaluation import Recommender
+from h2rec_tf.models.blend import Blend
+from h2rec_tf.models.item_knn import ItemKnn
+from h2rec_tf.models.popularity import Popularity
+from h2rec_tf.models.text_neighbours import TextNeighbours
+
+
+def make_floor(floor: FloorConfig, *, train: Sequences, vectors: np.ndarray) -> Recommender:
+    """Fits the configured floor.
+
+    Args:
+        floor: which one, and its values.
+        train: the training split.
+        vectors: float `[N, D]` text vectors; row r is item index r + 1.
+
+    Raises:
+        InputError: `floor.kind` is none.
+    """
+    num_items = len(vectors)
+    if floor.kind == "popularity":
+        return Popularity(np.bincount(train.items, minlength=num_items + 1))
+    if floor.kind == "none":
+        raise InputError("config: `floor.kind` is none: there is no floor to make")
+    parts: list[tuple[Recommender, float]] = []
+    if floor.kind in ("item_knn", "blend"):
+        parts.append((ItemKnn.fit(train, num_items, **_values(floor.item_knn)), 1.0))
+    if floor.kind in ("text_neighbours", "blend"):
+        parts.append((TextNeighbours(np.asarray(vectors), **_values(floor.text_neighbours)), floor.text_weight))
+    return parts[0][0] if len(parts) == 1 else Blend(parts)
+
+
+def _values(tree: object) -> dict[str, float]:
+    return {field.name: getattr(tree, field.name) for field in dataclasses.fields(tree)}  # type: ignore[arg-type]
