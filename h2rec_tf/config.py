@@ -31,6 +31,10 @@ class DataConfig:
     # k-core: users and items with fewer interactions are dropped, repeatedly; 0 keeps all.
     min_user_interactions: int = number(0, low=0)
     min_item_interactions: int = number(0, low=0)
+    # Pipeline: rounds of that dropping before it gives up; each costs a pass over the data.
+    k_core_rounds: int = number(20, low=1)
+    # Pipeline: of daily files (`day-{SPAN}.csv`), how many spans up to the newest are read together; 0 reads all.
+    spans: int = number(1, low=0)
     split: str = choice("leave_one_out", "temporal")
     # Temporal split: shares of all interactions, the latest ones, that are held out.
     validation_fraction: float = number(0.1, low=0.0, high=0.9)
@@ -86,6 +90,35 @@ class QuantizerConfig:
     # Appends one digit that tells apart items whose code tuples are equal.
     disambiguation: bool = False
     rq_vae: RqVaeConfig = RqVaeConfig()
+
+
+@dataclasses.dataclass(frozen=True)
+class CodebookConfig:
+    """When the pipeline keeps the codebooks of the last run, and when it refuses new ones."""
+
+    # Unchanged items keep their codes while the codebooks fit the catalogue.
+    reuse: bool = True
+    # Fits anew when the reconstruction error grew by more than this share of what it was after fitting.
+    max_error_growth: float = number(0.25, low=0.0)
+    # Share of items that may have the code tuple of another item.
+    max_collision_rate: float = number(0.5, low=0.0, high=1.0)
+    # Per level, as shares of its codes (of the items where these are fewer).
+    min_perplexity: float = number(0.1, low=0.0, high=1.0)
+    max_dead_codes: float = number(0.5, low=0.0, high=1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class ValidationConfig:
+    """When the pipeline's data validation stops a run."""
+
+    # Largest change of one item's share of all interactions, against the last run that was accepted (drift) and
+    # against logged requests (skew): the L-infinity distance; 0 does not compare.
+    max_drift: float = number(0.1, low=0.0, high=1.0)
+    max_skew: float = number(0.1, low=0.0, high=1.0)
+    # JSON Lines of logged requests, each with a list `history` of item ids; "" compares nothing.
+    serving_requests: str = ""
+    # Longest accepted history; 0 sets no limit.
+    max_history: int = number(0, low=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -362,6 +395,8 @@ class Config:
     data: DataConfig = DataConfig()
     text: TextConfig = TextConfig()
     quantizer: QuantizerConfig = QuantizerConfig()
+    codebooks: CodebookConfig = CodebookConfig()
+    validation: ValidationConfig = ValidationConfig()
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
     training: TrainingConfig = TrainingConfig()

@@ -30,7 +30,10 @@ pipeline.add_command(status)
 @pipeline.command()
 @data_options
 @click.option("--root", required=True, metavar="DIR", help="Artifacts, metadata, logs, and DIR/serving/<version>.")
-def run(files: DataFiles, config: Config, root: str) -> None:
+@click.option(
+    "--beam-arg", "beam_args", multiple=True, metavar="FLAG", help="Flag of the Beam runner; repeat for more."
+)
+def run(files: DataFiles, config: Config, root: str, beam_args: tuple[str, ...]) -> None:
     """Run all components in this process; those whose inputs did not change are taken from earlier runs on DIR.
 
     Exit code 0: the model was blessed and pushed. 2: an input is not usable. 3: the model was not blessed; the reasons
@@ -38,7 +41,7 @@ def run(files: DataFiles, config: Config, root: str) -> None:
     """
     from tfx_pipeline.runners.local_run import run_local
 
-    summary = run_local(files=files, config=config, root=root)
+    summary = run_local(files=files, config=config, root=root, beam_args=beam_args)
     click.echo(summary.table())
     click.echo(f"report in {summary.report}")
     if not summary.blessed:

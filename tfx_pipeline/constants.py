@@ -1,5 +1,7 @@
 """Names inside the pipeline: nodes, the items' split, the vocabulary file and the keys of extra channels."""
 
+ITEM_EXAMPLE_GEN = "ItemExampleGen"
+INTERACTION_EXAMPLE_GEN = "InteractionExampleGen"
 SCHEMA_GEN = "SchemaGen"
 EXAMPLE_VALIDATOR = "ExampleValidator"
 TRANSFORM = "Transform"
@@ -61,3 +63,12 @@ def metric_ks(ks: tuple[int, ...]) -> tuple[int, ...]:
 def evaluate_outputs(ks: tuple[int, ...]) -> list[str]:
     """Outputs of the `evaluate` signature: `hr_k` and `ndcg_k` for each k, and `mrr`."""
     return [f"{metric}_{k}" for metric in ("hr", "ndcg") for k in metric_ks(ks)] + ["mrr"]
+
+
+# An input that starts so is the text of a query, not a path.
+QUERY_MARKER = "bigquery:"
+
+
+def is_query(source: str) -> bool:
+    """Whether an input is a BigQuery query."""
+    return source.startswith(QUERY_MARKER)

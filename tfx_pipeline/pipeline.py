@@ -22,8 +22,8 @@ from tfx_pipeline.components.evaluation import eval_config
 from tfx_pipeline.components.example_validator import StrictExampleValidator
 from tfx_pipeline.components.index_builder import IndexBuilder
 from tfx_pipeline.components.index_evaluator import IndexEvaluator
-from tfx_pipeline.components.interaction_example_gen import InteractionExampleGen
-from tfx_pipeline.components.item_example_gen import ItemExampleGen
+from tfx_pipeline.components.interaction_example_gen import interaction_example_gen
+from tfx_pipeline.components.item_example_gen import item_example_gen
 from tfx_pipeline.components.pusher import NewestPusher
 from tfx_pipeline.components.report_gen import ReportGen
 from tfx_pipeline.components.schema_gen import SequenceSchemaGen
@@ -86,9 +86,11 @@ def create_pipeline(
     """
     sections = config.to_dict()
     # The catalogue: titles, texts and given vectors.
-    item_gen = ItemExampleGen(items=items, embeddings=embeddings, data=sections["data"], fingerprint=items_fingerprint)
+    item_gen = item_example_gen(
+        items=items, embeddings=embeddings, data=sections["data"], fingerprint=items_fingerprint
+    )
     # One example a user and split: history, and in held-out splits what came next.
-    example_gen = InteractionExampleGen(
+    example_gen = interaction_example_gen(
         interactions=interactions,
         items=item_gen.outputs["examples"],
         data=sections["data"],
@@ -102,13 +104,19 @@ def create_pipeline(
     )
     # Stops the run where a split does not fit the schema.
     validator = StrictExampleValidator(
-        statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
+        statistics=statistics_gen.outputs["statistics"],
+        schema=schema_gen.outputs["schema"],
+        items=item_gen.outputs["examples"],
+        root=pipeline_root,
+        limits=sections["validation"],
     ).with_id(constants.EXAMPLE_VALIDATOR)
     # Codes of every item, from text or vectors.
     semantic_id_gen = SemanticIdGen(
         items=item_gen.outputs["examples"],
+        root=pipeline_root,
         text=sections["text"],
         quantizer=sections["quantizer"],
+        codebooks=sections["codebooks"],
         seed=config.training.seed,
     )
     # Item ids to indices; popularity on the training split.

@@ -50,10 +50,38 @@ def read_catalogue(
     Raises:
         InputError: the file cannot be used, more rows are rejected, none is left, or nothing describes the items.
     """
+    problems = Problems()
+    catalogue = catalogue_of(
+        read_table(path, None, problems),
+        problems,
+        item_column=item_column,
+        title_column=title_column,
+        text_columns=text_columns,
+        category_column=category_column,
+        vector_column=vector_column,
+        embeddings_path=embeddings_path,
+        max_bad_rows=max_bad_rows,
+    )
+    return catalogue, problems
+
+
+def catalogue_of(
+    table: Table,
+    problems: Problems,
+    *,
+    item_column: str,
+    title_column: str,
+    text_columns: Sequence[str],
+    category_column: str,
+    vector_column: str,
+    embeddings_path: str | None,
+    max_bad_rows: int | None,
+) -> Catalogue:
+    """As `read_catalogue`, from a table; `problems` takes the rejected rows."""
+    path = table.path
     if vector_column and embeddings_path:
         raise InputError(f"--vector-column {vector_column} and --embeddings {embeddings_path}: give vectors only once")
-    problems = Problems()
-    table, item_ids = _distinct_items(read_table(path, None, problems), item_column, problems)
+    table, item_ids = _distinct_items(table, item_column, problems)
     titles, texts = item_texts(
         table,
         item_column=item_column,
@@ -83,7 +111,7 @@ def read_catalogue(
             f"{path}: no item has text or a vector; add text columns (--text-column), a vector column "
             f"(--vector-column) or a file of vectors (--embeddings); the file has {', '.join(table.available)}"
         )
-    return catalogue, problems
+    return catalogue
 
 
 def _distinct_items(table: Table, item_column: str, problems: Problems) -> tuple[Table, np.ndarray]:

@@ -46,10 +46,7 @@ def split_events(
 ) -> Dataset:
     """Splits prepared events; arguments and errors as for `build_dataset`."""
     if not len(events):
-        raise InputError(
-            "no interaction is left: the items file has none of the items, or the k-core drops all; check that both "
-            "files spell ids alike, or lower --min-user-interactions and --min-item-interactions"
-        )
+        raise nothing_left()
     if split == "temporal":
         parts = temporal(events, validation_fraction=validation_fraction, test_fraction=test_fraction)
     elif split == "leave_one_out":
@@ -57,6 +54,14 @@ def split_events(
     else:
         raise InputError(f"split must be leave_one_out or temporal, got '{split}'")
     return Dataset(catalogue, *parts)
+
+
+def nothing_left() -> InputError:
+    """The error where no interaction can be split."""
+    return InputError(
+        "no interaction is left: the items file has none of the items, or the k-core drops all; check that both "
+        "files spell ids alike, or lower --min-user-interactions and --min-item-interactions"
+    )
 
 
 def build_dataset(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from h2rec_tf.data.interactions import Interactions
 from h2rec_tf.data.problems import UNKNOWN_ITEM, Problems
 from h2rec_tf.data.sequences import Catalogue
+from h2rec_tf.data.table import RowLocator
 
 # What an int64 holds beside its sign.
 _KEY_BITS = 63
@@ -54,28 +56,71 @@ def make_events(interactions: Interactions, catalogue: Catalogue) -> tuple[Event
         does not have, which are left out too.
     """
     problems = Problems()
-    index = catalogue.index()
-    of_item = np.asarray([index.get(item_id, 0) for item_id in interactions.item_ids.tolist()], np.int32)
-    items = of_item[interactions.items] if len(of_item) else np.zeros(0, np.int32)
-    problems.add_rows(
+    items = match_items(interactions.items, interactions.item_ids, catalogue.index())
+    add_unknown_items(
+        problems,
         interactions.path,
         np.flatnonzero(items == 0),
         interactions.locate,
         column=interactions.item_column,
-        kind=UNKNOWN_ITEM,
-        describe=lambda row: f"item '{interactions.item_ids[interactions.items[row]]}' is not in the items file",
+        item_of=lambda row: interactions.item_ids[interactions.items[row]],
     )
-    by_id = np.argsort(interactions.user_ids, kind="stable")
+    known = np.flatnonzero(items)
+    events, repeats = distinct_events(
+        interactions.users[known], items[known], interactions.timestamps[known], interactions.user_ids
+    )
+    return events, repeats, problems
+
+
+def match_items(codes: np.ndarray, item_ids: np.ndarray, index: Mapping[str, int]) -> np.ndarray:
+    """int32 `[n]` item indices of codes `[n]` into `item_ids`, 0 where the catalogue's `index` lacks the item."""
+    of_item = np.asarray([index.get(item_id, 0) for item_id in item_ids.tolist()], np.int32)
+    return of_item[codes] if len(of_item) else np.zeros(0, np.int32)
+
+
+def add_unknown_items(
+    problems: Problems,
+    path: str,
+    positions: np.ndarray,
+    locate: RowLocator,
+    *,
+    column: str,
+    item_of: Callable[[int], str],
+) -> None:
+    """Rejects the rows at `positions`, whose items the catalogue does not have."""
+    problems.add_rows(
+        path,
+        positions,
+        locate,
+        column=column,
+        kind=UNKNOWN_ITEM,
+        describe=lambda row: f"item '{item_of(row)}' is not in the items file",
+    )
+
+
+def distinct_events(
+    users: np.ndarray, items: np.ndarray, timestamps: np.ndarray, user_ids: np.ndarray
+) -> tuple[Events, int]:
+    """Sorts interactions and leaves out exact repeats.
+
+    Args:
+        users: int32 `[n]`, places in `user_ids`.
+        items: int32 `[n]`, item indices from 1.
+        timestamps: int64 `[n]`.
+        user_ids: `[U]` distinct strings in any order.
+
+    Returns:
+        Events, and how many repeats (user, item, timestamp) there were.
+    """
+    by_id = np.argsort(user_ids, kind="stable")
     rank = np.empty(len(by_id), np.int32)
     rank[by_id] = np.arange(len(by_id), dtype=np.int32)
-    known = np.flatnonzero(items)
-    users, items, times = rank[interactions.users[known]], items[known], interactions.timestamps[known]
-    users, times, items = _sorted(users, times, items)
+    users, times, items = _sorted(rank[users], timestamps, items)
     new = np.ones(len(users), bool)
     new[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1]) | (times[1:] != times[:-1])
-    events = Events(users, items, times, interactions.user_ids[by_id])
+    events = Events(users, items, times, user_ids[by_id])
     repeats = int(len(new) - new.sum())
-    return (events.where(new) if repeats else events), repeats, problems
+    return (events.where(new) if repeats else events), repeats
 
 
 def _sorted(users: np.ndarray, times: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

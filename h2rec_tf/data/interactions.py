@@ -9,7 +9,7 @@ import numpy as np
 
 from h2rec_tf.data.identifiers import factorize
 from h2rec_tf.data.problems import EMPTY_ID, NEGATIVE_TIMESTAMP, TIMESTAMP, Problems
-from h2rec_tf.data.table import RowLocator
+from h2rec_tf.data.table import RowLocator, Table
 from h2rec_tf.data.tables import read_table
 from h2rec_tf.data.timestamps import parse_timestamps
 from h2rec_tf.errors import InputError
@@ -85,6 +85,60 @@ def read_interactions(
     """
     problems = Problems()
     table = read_table(path, (user_column, item_column, timestamp_column), problems)
+    rows = usable_rows(
+        table,
+        user_column=user_column,
+        item_column=item_column,
+        timestamp_column=timestamp_column,
+        problems=problems,
+    )
+    problems.enforce(max_bad_rows)
+    kept = rows.kept
+    if not len(kept):
+        raise no_usable_row(path, problems.total)
+    return Interactions(
+        rows.users,
+        rows.items,
+        rows.timestamps,
+        rows.user_ids,
+        rows.item_ids,
+        path=path,
+        item_column=item_column,
+        locate=table.locate if len(kept) == len(table) else lambda positions: table.locate(kept[positions]),
+        problems=problems,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class UsableRows:
+    """Rows of a table that have a user, an item and a time.
+
+    Attributes:
+        kept: int64 `[n]`, their positions in the table.
+        users: int32 `[n]`, places in `user_ids`.
+        items: int32 `[n]`, places in `item_ids`.
+        timestamps: int64 `[n]`, at least 0.
+        user_ids: distinct strings; some may belong to other rows.
+        item_ids: likewise.
+    """
+
+    kept: np.ndarray
+    users: np.ndarray
+    items: np.ndarray
+    timestamps: np.ndarray
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+
+
+def usable_rows(
+    table: Table, *, user_column: str, item_column: str, timestamp_column: str, problems: Problems
+) -> UsableRows:
+    """Checks rows, each for itself; `problems` takes those without a user, an item or a time.
+
+    Raises:
+        InputError: a column is missing or holds another type.
+    """
+    path = table.path
     user_values = table.require(user_column, "--user-column")
     item_values = table.require(item_column, "--item-column")
     time_values = table.require(timestamp_column, "--timestamp-column")
@@ -107,21 +161,13 @@ def read_interactions(
         NEGATIVE_TIMESTAMP,
         lambda row: f"'{time_values[row].as_py()}' is before 1970 or negative; timestamps start at 0",
     )
-    problems.enforce(max_bad_rows)
-    if not usable.any():
-        raise InputError(f"{path}: no usable row is left ({problems.total:,} rejected)")
     kept = np.flatnonzero(usable)
-    return Interactions(
-        users[kept],
-        items[kept],
-        timestamps[kept],
-        user_ids,
-        item_ids,
-        path=path,
-        item_column=item_column,
-        locate=table.locate if len(kept) == len(table) else lambda positions: table.locate(kept[positions]),
-        problems=problems,
-    )
+    return UsableRows(kept, users[kept], items[kept], timestamps[kept], user_ids, item_ids)
+
+
+def no_usable_row(path: str, rejected: int) -> InputError:
+    """The error where every row of the input was rejected."""
+    return InputError(f"{path}: no usable row is left ({rejected:,} rejected)")
 
 
 def _about_time(value: object) -> str:

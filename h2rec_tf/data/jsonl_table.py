@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +14,7 @@ import pyarrow as pa
 from h2rec_tf.data.problems import EMPTY_FILE, INVALID_UTF8, MALFORMED_ROW, Problem, Problems
 from h2rec_tf.data.source_file import SourceFile, reading
 from h2rec_tf.data.table import Table
+from h2rec_tf.errors import InputError
 
 _CHUNK = 1 << 16
 # Kinds of JSON values. Those of one set can stand in one column.
@@ -48,18 +50,63 @@ def read_jsonl(source: SourceFile, columns: Sequence[str] | None, problems: Prob
             lines.extend([line for line, _ in chunk])
     reader.report(problems)
     if not lines:
-        raise Problem(source.path, None, "", EMPTY_FILE, "no line holds a JSON object").error()
+        raise _no_object(source)
+    kinds = {name: ColumnKinds() for name in values}
+    for name, known in values.items():
+        kinds[name].add(known)
+    return _table(source, list(available), lines, values, kinds, problems)
+
+
+def jsonl_batches(source: SourceFile, columns: Sequence[str], problems: Problems) -> Iterator[Table]:
+    """As `read_jsonl`, in tables of a bounded number of lines; the file is read twice, first for the columns' kinds.
+
+    Raises:
+        InputError: no line holds an object.
+    """
+    kinds: dict[str, ColumnKinds] = {}
+    available: dict[str, None] = {}
+    with reading(source.path), source.open() as file:
+        for chunk in _chunks(_Lines(source.path).objects(file)):
+            names = dict.fromkeys(itertools.chain.from_iterable(record for _, record in chunk))
+            available.update(names)
+            for name in names:
+                if name in columns:
+                    kinds.setdefault(name, ColumnKinds()).add([record.get(name) for _, record in chunk])
+    if not available:
+        _Lines(source.path).report(problems)
+        raise _no_object(source)
+    reader = _Lines(source.path)
+    with reading(source.path), source.open() as file:
+        for chunk in _chunks(reader.objects(file)):
+            values = {name: [reader.shared(record.get(name)) for _, record in chunk] for name in kinds}
+            yield _table(source, list(available), [line for line, _ in chunk], values, kinds, problems)
+            reader.report(problems)
+    reader.report(problems)
+
+
+def _no_object(source: SourceFile) -> InputError:
+    return Problem(source.path, None, "", EMPTY_FILE, "no line holds a JSON object").error()
+
+
+def _table(
+    source: SourceFile,
+    available: list[str],
+    lines: list[int],
+    values: dict[str, list[Any]],
+    kinds: dict[str, ColumnKinds],
+    problems: Problems,
+) -> Table:
     line_numbers = np.asarray(lines, np.int64)
     rejected = np.zeros(len(lines), bool)
     arrays = {}
     for name, known in values.items():
-        arrays[name], odd = _column(known)
+        arrays[name], odd = kinds[name].column(known)
         new = np.asarray([place for place in odd if not rejected[place]], np.int64)
         problems.add_rows(
             source.path, new, line_numbers.__getitem__, column=name, kind=MALFORMED_ROW, describe=odd.__getitem__
         )
         rejected[new] = True
-    return Table(source.path, list(available), arrays, line_numbers.__getitem__).without(rejected)
+    return Table(source.path, available, arrays, line_numbers.__getitem__).without(rejected)
 
 
 class _Lines:
@@ -95,13 +142,14 @@ class _Lines:
         return self._strings.setdefault(value, value) if type(value) is str else value
 
     def report(self, problems: Problems) -> None:
-        """Hands over the failures."""
+        """Hands over the failures since the last report."""
         for kind in (INVALID_UTF8, MALFORMED_ROW):
             failures = {number: message for number, failed, message in self._failures if failed == kind}
             numbers = np.asarray(list(failures), np.int64)
             problems.add_rows(
                 self._path, numbers, lambda rows: rows, column="", kind=kind, describe=failures.__getitem__
             )
+        self._failures.clear()
 
 
 def _chunks(records: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[list[tuple[int, dict[str, Any]]]]:
@@ -128,27 +176,54 @@ def _kind(value: Any) -> str:
     return _OTHER
 
 
-def _column(values: list[Any]) -> tuple[pa.ChunkedArray, dict[int, str]]:
-    """An Arrow array, null where a value's kind does not go with most others, and a message for each of those."""
-    if set(map(type, values)) <= {str, type(None)}:
-        return _strings(values)
-    kinds = [None if value is None else _kind(value) for value in values]
-    counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds) if kind}
-    group = max(_TOGETHER, key=lambda together: sum(counts.get(kind, 0) for kind in together))
-    main = max((kind for kind in counts if kind in group), key=counts.__getitem__)
-    odd: dict[int, str] = {}
-    fitting = list(values)
-    for place, kind in enumerate(kinds):
-        if kind and kind not in group:
-            odd[place] = f"{json.dumps(values[place])[:60]} where other rows hold {main}"
-            fitting[place] = None
-    array, unwritable = _typed(fitting, {kind for kind in counts if kind in group})
-    return array, unwritable | odd
+@dataclasses.dataclass
+class ColumnKinds:
+    """What kinds of values a column holds: the kind that most rows have decides how the column is read.
+
+    Attributes:
+        counts: kind -> number of values.
+        plain: every value is text or absent.
+        wide: some integer does not fit 64 bits.
+    """
+
+    counts: dict[str, int] = dataclasses.field(default_factory=dict)
+    plain: bool = True
+    wide: bool = False
+
+    def add(self, values: list[Any]) -> None:
+        """Counts more values of the column."""
+        if set(map(type, values)) <= {str, type(None)}:
+            texts = len(values) - values.count(None)
+            if texts:
+                self.counts[_TEXT] = self.counts.get(_TEXT, 0) + texts
+            return
+        self.plain = False
+        for value in values:
+            if value is None:
+                continue
+            kind = _kind(value)
+            self.counts[kind] = self.counts.get(kind, 0) + 1
+            self.wide |= kind == _INTEGER and not -(2**63) <= value < 2**63
+
+    def column(self, values: list[Any]) -> tuple[pa.ChunkedArray, dict[int, str]]:
+        """An Arrow array, null where a value's kind does not go with most others, and a message for each of those."""
+        if self.plain:
+            return _strings(values)
+        group = max(_TOGETHER, key=lambda together: sum(self.counts.get(kind, 0) for kind in together))
+        main = max((kind for kind in self.counts if kind in group), key=self.counts.__getitem__)
+        odd: dict[int, str] = {}
+        fitting = list(values)
+        for place, value in enumerate(values):
+            if value is not None and _kind(value) not in group:
+                odd[place] = f"{json.dumps(value)[:60]} where other rows hold {main}"
+                fitting[place] = None
+        array, unwritable = _typed(fitting, {kind for kind in self.counts if kind in group}, self.wide)
+        return array, unwritable | odd
 
 
-def _typed(values: list[Any], kinds: set[str]) -> tuple[pa.ChunkedArray, dict[int, str]]:
+def _typed(values: list[Any], kinds: set[str], wide: bool) -> tuple[pa.ChunkedArray, dict[int, str]]:
     """An Arrow array of values whose kinds go together, and a message for each that Arrow cannot hold."""
-    if kinds == {_INTEGER} and all(value is None or -(2**63) <= value < 2**63 for value in values):
+    if kinds == {_INTEGER} and not wide:
         return pa.chunked_array([pa.array(values, pa.int64())]), {}
     if _REAL in kinds:
         return pa.chunked_array([pa.array([_as_float(value) for value in values], pa.float64())]), {}

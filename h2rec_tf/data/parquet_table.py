@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
-import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
 from h2rec_tf.data.problems import EMPTY_FILE, UNREADABLE_FILE, Problem
 from h2rec_tf.data.source_file import SourceFile, reading
-from h2rec_tf.data.table import Table
+from h2rec_tf.data.table import RowLocator, Table
 
 
 def read_parquet(source: SourceFile, columns: Sequence[str] | None) -> Table:
@@ -23,22 +23,40 @@ def read_parquet(source: SourceFile, columns: Sequence[str] | None) -> Table:
     Raises:
         InputError: not Parquet, damaged, or no rows.
     """
+    with _opened(source) as file:
+        names = file.schema_arrow.names
+        values = file.read(columns=[name for name in names if columns is None or name in columns])
+    return Table(source.path, names, dict(zip(values.column_names, values.columns, strict=True)), _counted_from(1))
+
+
+def parquet_batches(source: SourceFile, columns: Sequence[str], rows: int) -> Iterator[Table]:
+    """As `read_parquet`, in tables of at most `rows` rows."""
+    first = 1
+    with _opened(source) as file:
+        names = file.schema_arrow.names
+        wanted = [name for name in names if name in columns]
+        for batch in file.iter_batches(batch_size=rows, columns=wanted):
+            table = pa.Table.from_batches([batch])
+            yield Table(source.path, names, dict(zip(wanted, table.columns, strict=True)), _counted_from(first))
+            first += batch.num_rows
+
+
+@contextlib.contextmanager
+def _opened(source: SourceFile) -> Iterator[parquet.ParquetFile]:
     if source.gzipped:
         message = "Parquet inside gzip; decompress it first (Parquet has its own compression)"
         raise Problem(source.path, None, "", UNREADABLE_FILE, message).error()
     with reading(source.path):
         try:
             with parquet.ParquetFile(source.path) as file:
-                names = file.schema_arrow.names
-                values = file.read(columns=[name for name in names if columns is None or name in columns])
+                if not file.metadata.num_rows:
+                    raise Problem(source.path, None, "", EMPTY_FILE, "the file has no rows").error()
+                yield file
         except pa.ArrowException as error:
             reason = str(error).splitlines()[0]
             message = f"not readable as Parquet: {reason}; write or copy the file again"
             raise Problem(source.path, None, "", UNREADABLE_FILE, message).error() from error
-    if not file.metadata.num_rows:
-        raise Problem(source.path, None, "", EMPTY_FILE, "the file has no rows").error()
-    return Table(source.path, names, dict(zip(values.column_names, values.columns, strict=True)), _record_numbers)
 
 
-def _record_numbers(positions: np.ndarray) -> np.ndarray:
-    return positions + 1
+def _counted_from(first: int) -> RowLocator:
+    return lambda positions: positions + first

@@ -120,6 +120,13 @@ class Problems:
             self.note(what, count)
         self.records.extend(other.records[: max(self._listed - len(self.records), 0)])
 
+    def taken(self) -> Problems:
+        """All that was collected so far, as a collection of its own; this one is empty afterwards."""
+        taken = Problems(self._listed)
+        taken.extend(self)
+        self.records, self.counts, self.notes = [], {}, {}
+        return taken
+
     def ordered(self) -> list[Problem]:
         """Records by file (in order of reading), then by row."""
         files = {file: place for place, file in enumerate(dict.fromkeys(record.file for record in self.records))}

@@ -23,14 +23,25 @@ def leave_one_out(events: Events) -> tuple[Sequences, Holdout, Holdout]:
     Raises:
         InputError: no user has three events.
     """
+    parts = last_items(events)
+    if not len(parts[1]):
+        raise nobody_to_hold_out()
+    return parts
+
+
+def nobody_to_hold_out() -> InputError:
+    """The error of leave-one-out where all histories are too short."""
+    return InputError(
+        f"split leave_one_out: no user has {_LEAST_EVENTS} interactions, so nothing can be held out; "
+        "use --split temporal or give more interactions"
+    )
+
+
+def last_items(events: Events) -> tuple[Sequences, Holdout, Holdout]:
+    """As `leave_one_out`, for any part of the users; nobody need have three events."""
     starts = events.starts
     ends = np.append(starts[1:], len(events))
     held_out = ends - starts >= _LEAST_EVENTS
-    if not held_out.any():
-        raise InputError(
-            f"split leave_one_out: no user has {_LEAST_EVENTS} interactions, so nothing can be held out; "
-            "use --split temporal or give more interactions"
-        )
     train = _sequences(events, starts, ends - 2 * held_out)
     starts, ends = starts[held_out], ends[held_out]
     validation = Holdout(_sequences(events, starts, ends - 2), events.items[ends - 2])
@@ -56,15 +67,46 @@ def temporal(events: Events, *, validation_fraction: float, test_fraction: float
     Raises:
         InputError: the shares leave nothing to train on.
     """
-    first_test = _time_at(events, 1.0 - test_fraction)
-    first_validation = min(_time_at(events, 1.0 - test_fraction - validation_fraction), first_test)
-    in_test = events.timestamps >= first_test if test_fraction else np.zeros(len(events), bool)
-    held_out = events.timestamps >= first_validation if validation_fraction else in_test
-    if held_out.all():
-        raise InputError(
-            f"split temporal: validation_fraction {validation_fraction} and test_fraction {test_fraction} leave no "
-            "interaction to train on (events at one time stay together); lower them or use --split leave_one_out"
-        )
+    ranks = cut_ranks(len(events), validation_fraction=validation_fraction, test_fraction=test_fraction)
+    first_validation, first_test = (int(np.partition(events.timestamps, rank)[rank]) for rank in ranks)
+    parts = since(
+        events,
+        first_validation=first_validation if validation_fraction else None,
+        first_test=first_test if test_fraction else None,
+    )
+    if not len(parts[0]):
+        raise nothing_to_train_on(validation_fraction=validation_fraction, test_fraction=test_fraction)
+    return parts
+
+
+def cut_ranks(count: int, *, validation_fraction: float, test_fraction: float) -> tuple[int, int]:
+    """Places, among `count` times in order, of the first validation time and of the first test time."""
+    shares = (1.0 - test_fraction - validation_fraction, 1.0 - test_fraction)
+    validation, test = (min(max(round(share * count), 0), count - 1) for share in shares)
+    return min(validation, test), test
+
+
+def nothing_to_train_on(*, validation_fraction: float, test_fraction: float) -> InputError:
+    """The error of the temporal split where all events are held out."""
+    return InputError(
+        f"split temporal: validation_fraction {validation_fraction} and test_fraction {test_fraction} leave no "
+        "interaction to train on (events at one time stay together); lower them or use --split leave_one_out"
+    )
+
+
+def since(
+    events: Events, *, first_validation: int | None, first_test: int | None
+) -> tuple[Sequences, Holdout, Holdout]:
+    """As `temporal`, for any part of the users and with the two points in time given; None holds nothing out.
+
+    Validation ends where the test begins.
+    """
+    if not len(events):
+        nothing = _sequences(events, np.zeros(0, np.int64), np.zeros(0, np.int64))
+        return nothing, Holdout(nothing, events.items), Holdout(nothing, events.items)
+    never = np.zeros(len(events), bool)
+    in_test = never if first_test is None else events.timestamps >= first_test
+    held_out = in_test if first_validation is None else events.timestamps >= first_validation
     starts = events.starts
     of_event = np.repeat(starts, np.diff(np.append(starts, len(events))))
     train_ends = np.add.reduceat(~held_out, starts, dtype=np.int64) + starts
@@ -74,12 +116,6 @@ def temporal(events: Events, *, validation_fraction: float, test_fraction: float
     for rows in (np.flatnonzero(held_out & ~in_test), np.flatnonzero(in_test)):
         parts.append(Holdout(_sequences(events, of_event[rows], rows), events.items[rows]))
     return train, parts[0], parts[1]
-
-
-def _time_at(events: Events, share: float) -> int:
-    """The timestamp below which at most this share of the events lies."""
-    place = min(max(round(share * len(events)), 0), len(events) - 1)
-    return int(np.partition(events.timestamps, place)[place])
 
 
 def _sequences(events: Events, starts: np.ndarray, ends: np.ndarray) -> Sequences:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,7 +28,9 @@ def tuple_groups(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return groups, np.bincount(groups, minlength=int(starts.sum()))
 
 
-def disambiguate(codes: np.ndarray, item_ids: Sequence[str], *, limit: int | None = None) -> np.ndarray:
+def disambiguate(
+    codes: np.ndarray, item_ids: Sequence[str], *, limit: int | None = None, kept: np.ndarray | None = None
+) -> np.ndarray:
     """Appends a digit so that no two items share a tuple.
 
     Digits run 0, 1, ... inside a group of equal tuples, in the order of the ids' hashes, so a digit says nothing
@@ -38,6 +41,7 @@ def disambiguate(codes: np.ndarray, item_ids: Sequence[str], *, limit: int | Non
         item_ids: n distinct strings.
         limit: digits are taken modulo this, so that they fit a codebook; a group with more items than that keeps
             collisions, which the codebook report lists. None sets no limit.
+        kept: int `[n]`, digits that items have already and keep, -1 for the others, which take those that are free.
 
     Returns:
         int32 `[n, L + 1]`.
@@ -48,6 +52,27 @@ def disambiguate(codes: np.ndarray, item_ids: Sequence[str], *, limit: int | Non
     first = np.cumsum(sizes) - sizes
     digits = np.empty(len(codes), np.int64)
     digits[order] = np.arange(len(codes)) - first[groups[order]]
+    if kept is not None and (kept >= 0).any():
+        digits = _after_kept(groups[order], order, kept)
     if limit is not None:
         digits %= limit
     return np.concatenate([codes, digits[:, None]], axis=1).astype(np.int32)
+
+
+def _after_kept(groups: np.ndarray, order: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """int64 `[n]` digits: those kept, and the lowest free ones of the group for the rest.
+
+    Args:
+        groups: group of each item in `order`, non-decreasing.
+        order: items, in the order in which they take digits.
+        kept: digit of each item, or -1.
+    """
+    digits = kept.astype(np.int64)
+    for begin, end in itertools.pairwise([*np.flatnonzero(np.diff(groups, prepend=-1)).tolist(), len(order)]):
+        members = order[begin:end]
+        fresh = members[kept[members] < 0]
+        if len(fresh):
+            used = set(kept[members].tolist())
+            free = (digit for digit in itertools.count() if digit not in used)
+            digits[fresh] = list(itertools.islice(free, len(fresh)))
+    return digits

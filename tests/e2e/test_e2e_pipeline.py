@@ -21,6 +21,7 @@ from tfx_pipeline.components.pusher import newest_version
 CONFIG = """
 text: {dimensions: 16}
 quantizer: {levels: 2, codes: 8, iterations: 5}
+codebooks: {max_collision_rate: 1.0}
 model: {hidden_size: 8, layers: 1, max_length: 10}
 training: {epochs: 1, min_epoch_steps: 0, batch_size: 256, validation_users: 100}
 """

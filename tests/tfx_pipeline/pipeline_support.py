@@ -24,13 +24,15 @@ class Transformed:
 
 
 def example(**features: list) -> bytes:
-    """A serialized example of strings and integers."""
+    """A serialized example of strings, integers and floats."""
     proto = tf.train.Example()
     for name, values in features.items():
         if not values:
             continue
         if isinstance(values[0], int):
             proto.features.feature[name].int64_list.value.extend(values)
+        elif isinstance(values[0], float):
+            proto.features.feature[name].float_list.value.extend(values)
         else:
             proto.features.feature[name].bytes_list.value.extend(value.encode() for value in values)
     return proto.SerializeToString()

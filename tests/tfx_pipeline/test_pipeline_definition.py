@@ -54,7 +54,7 @@ def test_has_every_node_and_no_other() -> None:
     [
         ("InteractionExampleGen", {"ItemExampleGen"}),
         ("SemanticIdGen", {"ItemExampleGen"}),
-        ("ExampleValidator", {"StatisticsGen", "SchemaGen"}),
+        ("ExampleValidator", {"StatisticsGen", "SchemaGen", "ItemExampleGen"}),
         # The validator has no output that Transform reads, yet anomalies must stop the run before it.
         ("Transform", {"InteractionExampleGen", "SchemaGen", "SemanticIdGen", "ExampleValidator"}),
         # A warm start depends on what the present examples are: models trained on them are passed over.
@@ -77,6 +77,9 @@ def test_upstream_nodes(node: str, upstream: set[str]) -> None:
         ({"gate.max_relative_drop": 0.5}, {"Evaluator"}),
         ({"training.learning_rate": 0.1}, {"Trainer"}),
         ({"quantizer.levels": 2}, {"SemanticIdGen"}),
+        ({"codebooks.max_dead_codes": 0.1}, {"SemanticIdGen"}),
+        ({"validation.max_drift": 0.5}, {"ExampleValidator"}),
+        ({"data.spans": 7}, {"InteractionExampleGen"}),
         ({"data.split": "temporal"}, {"InteractionExampleGen"}),
         ({"data.title_column": "name"}, {"ItemExampleGen"}),
         ({"evaluation.ks": [3]}, {"Trainer", "Evaluator"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import pathlib
@@ -10,6 +11,8 @@ import subprocess
 import sys
 
 import pytest
+import tensorflow as tf
+from ml_metadata.proto import metadata_store_pb2
 
 from h2rec_tf.errors import InputError
 from tfx_pipeline.runners.fingerprint import fingerprint
@@ -86,6 +89,39 @@ def test_errors_name_the_component_and_the_root_cause() -> None:
     assert caught.value.exit_code == 1
     with pytest.raises(ComponentError, match="Pusher did not run"):
         _named_errors("Pusher", lambda: None)
+
+
+def test_a_full_disk_is_told_in_one_line() -> None:
+    def full() -> None:
+        try:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/root/artifacts/codes.npy")
+        except OSError as error:
+            # As Beam hands on what a worker raised.
+            raise RuntimeError(
+                f"Traceback (most recent call last):\n  ...\nOSError: {error} [while running x]"
+            ) from None
+
+    expected = r"^StatisticsGen: '/root/artifacts/codes\.npy': No space left on device; free some space .* run again$"
+    with pytest.raises(InputError, match=expected):
+        _named_errors("StatisticsGen", full)
+
+
+def test_a_damaged_file_of_an_input_is_found(tmp_path: pathlib.Path) -> None:
+    good, bad = (tmp_path / name / "Split-train" / "data.gz" for name in ("good", "bad"))
+    for path in (good, bad):
+        path.parent.mkdir(parents=True)
+        with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+            writer.write(os.urandom(5000))
+    bad.write_bytes(bad.read_bytes()[:-500])
+
+    def damaged() -> None:
+        raise RuntimeError("ValueError: Not a valid TFRecord. Fewer than 12 bytes: ... [while running 'TFXIORead']")
+
+    upstream = [{"examples": [metadata_store_pb2.Artifact(uri=str(path.parents[1]))]} for path in (good, bad)]
+    with pytest.raises(InputError, match=rf"^Transform: {bad}: damaged .*delete {bad.parents[1]} and run again"):
+        _named_errors("Transform", damaged, upstream)
+    with pytest.raises(ComponentError, match="Not a valid TFRecord"):
+        _named_errors("Transform", damaged, upstream[:1])
 
 
 def test_table_has_slices_and_metrics_in_order() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from pipeline_support import ITEM_IDS, Transformed, example
-from support import MAX_LENGTH, NUM_ITEMS, random_sequences, tiny_model
+from support import MAX_LENGTH, NUM_ITEMS, left_padded, random_sequences, tiny_model
 
 from h2rec_tf.data.sequences import Holdout, Sequences
 from h2rec_tf.evaluation import evaluate
@@ -75,3 +75,15 @@ def test_saved_model_has_the_serving_signatures_too(saved: tuple) -> None:
     )
     assert answer["item_ids"].shape == (1, 3)
     assert ITEM_IDS[2].encode() not in answer["item_ids"].numpy()[0]
+
+
+def test_serving_reads_histories_as_the_transform_graph_does(saved: tuple, transformed: Transformed) -> None:
+    model, loaded, _ = saved
+    history = [ITEM_IDS[4], "unknown", ITEM_IDS[39], ITEM_IDS[0]]
+    layer = transformed.graph.transform_features_layer()
+    parsed = tf.io.parse_example([example(user_id=["u"], history=history)], transformed.graph.raw_feature_spec())
+    indices = tf.sparse.to_dense(layer(parsed)["history_index"]).numpy()[0].tolist()
+    assert indices == [5, 40, 1]
+    served = loaded.signatures["user_embedding"](history=tf.constant([history]))["embedding"]
+    expected = model.user_vectors(left_padded([indices], MAX_LENGTH))
+    np.testing.assert_allclose(served.numpy(), expected.numpy(), atol=1e-5)

@@ -1,17 +1,29 @@
-"""ItemExampleGen: the items file -> item examples."""
+"""ItemExampleGen: the items -> item examples."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from tfx.components.example_gen import component
-from tfx.dsl.components.base import executor_spec
+import apache_beam as beam
+from tfx import types
+from tfx.components.example_gen import component, driver
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.types import artifact_utils, standard_artifacts, standard_component_specs
 
-from h2rec_tf.data.catalogue import read_catalogue
+from h2rec_tf.errors import InputError
 from tfx_pipeline import constants
-from tfx_pipeline.components.file_reader import DATA, FINGERPRINT, FileReaderExecutor, data_config, reader_parameters
-from tfx_pipeline.examples import encode_items
+from tfx_pipeline.components.ingestion import (
+    DATA,
+    FINGERPRINT,
+    SOURCE,
+    IngestionExecutor,
+    data_config,
+    parameters,
+    single,
+)
+from tfx_pipeline.constants import is_query
+from tfx_pipeline.ingestion.findings import Summary
+from tfx_pipeline.ingestion.items import ITEMS, add_items
 
 _EMBEDDINGS = "embeddings"
 # What the generator reads of the `data` section: a change of the rest does not make it run again.
@@ -26,42 +38,93 @@ _SETTINGS = (
 )
 
 
-class ItemExampleGenExecutor(FileReaderExecutor):
-    """Items file -> one split of item examples."""
+class ItemExampleGenExecutor(IngestionExecutor):
+    """Items -> one split of item examples."""
 
-    def read_splits(self, path: str, settings: dict[str, Any]) -> dict[str, Iterable[list[bytes]]]:
+    def splits(self) -> list[str]:
         """The one split `items`."""
-        data = data_config(settings)
-        catalogue, _ = read_catalogue(
-            path,
-            item_column=data.catalogue_item_column or data.item_column,
-            title_column=data.title_column,
-            text_columns=data.text_columns,
-            category_column=data.category_column,
-            vector_column=data.vector_column,
-            embeddings_path=settings[_EMBEDDINGS] or None,
-            max_bad_rows=data.max_bad_rows,
+        return [constants.ITEMS_SPLIT]
+
+    def ingest(
+        self,
+        pipeline: beam.Pipeline,
+        sources: list[str],
+        *,
+        settings: dict[str, Any],
+        inputs: dict[str, list[types.Artifact]],
+        examples: types.Artifact,
+        temporary: str,
+    ) -> None:
+        """Adds the steps of `tfx_pipeline.ingestion.items`."""
+        add_items(
+            pipeline,
+            single(sources),
+            embeddings=settings[_EMBEDDINGS],
+            data=data_config(settings),
+            uri=examples.uri,
+            split_uri=artifact_utils.get_split_uri([examples], constants.ITEMS_SPLIT),
+            temporary=temporary,
         )
-        return {constants.ITEMS_SPLIT: encode_items(catalogue)}
+
+    def check(self, summary: Summary, *, settings: dict[str, Any], inputs: dict[str, list[types.Artifact]]) -> None:
+        """Raises InputError where the catalogue could not be read, or leaves nothing to choose from."""
+        summary.check_sources()
+        if summary.counts.get(ITEMS, 0) < 2:
+            raise InputError(
+                f"{settings[SOURCE]}: the catalogue has one item, so there is nothing to recommend; add items"
+            )
 
 
 class ItemExampleGen(component.FileBasedExampleGen):
-    """Reads the catalogue.
+    """Reads the catalogue from a file.
 
     Outputs:
         examples: split `items`, one example an item: `item_id`, `title`, `text`, `categories` and `vector` where
-            given.
+            given; rejected rows in `rejected/`.
     """
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(ItemExampleGenExecutor)
 
     def __init__(self, *, items: str, embeddings: str, data: dict[str, Any], fingerprint: str):
         """Args:
-        items: path of the items file.
+        items: path or span pattern of the items file.
         embeddings: path of given item vectors, or "".
         data: the configuration tree's `data` section as plain values.
         fingerprint: of the content of these files; a change makes the node run again.
         """
-        data = {key: data[key] for key in _SETTINGS}
-        settings = {_EMBEDDINGS: embeddings, DATA: data, FINGERPRINT: fingerprint}
-        super().__init__(**reader_parameters(items, settings, [constants.ITEMS_SPLIT]))
+        super().__init__(**_parameters(items, embeddings, data, fingerprint))
+
+
+class ItemQueryGen(base_beam_component.BaseBeamComponent):
+    """As ItemExampleGen, from a BigQuery query."""
+
+    SPEC_CLASS = standard_component_specs.QueryBasedExampleGenSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(ItemExampleGenExecutor)
+    DRIVER_CLASS = driver.QueryBasedDriver
+
+    def __init__(self, *, items: str, embeddings: str, data: dict[str, Any], fingerprint: str):
+        """Args:
+        items: `bigquery:` and the text of a query.
+        embeddings: path of given item vectors, or "".
+        data: the configuration tree's `data` section as plain values.
+        fingerprint: a query has no content of its own; another value makes the node run again.
+        """
+        spec = standard_component_specs.QueryBasedExampleGenSpec(
+            examples=types.Channel(type=standard_artifacts.Examples),
+            **_parameters(items, embeddings, data, fingerprint),
+        )
+        super().__init__(spec=spec)
+
+
+def item_example_gen(
+    *, items: str, embeddings: str, data: dict[str, Any], fingerprint: str
+) -> base_beam_component.BaseBeamComponent:
+    """The generator for a path, a pattern or a query; its id is the same for all."""
+    kind = ItemQueryGen if is_query(items) else ItemExampleGen
+    node = kind(items=items, embeddings=embeddings, data=data, fingerprint=fingerprint)
+    return node.with_id(constants.ITEM_EXAMPLE_GEN)
+
+
+def _parameters(items: str, embeddings: str, data: dict[str, Any], fingerprint: str) -> dict[str, Any]:
+    settings = {_EMBEDDINGS: embeddings, DATA: {key: data[key] for key in _SETTINGS}, FINGERPRINT: fingerprint}
+    return parameters(items, settings, [constants.ITEMS_SPLIT])

@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import os
+import re
+import uuid
 
 from h2rec_tf.errors import InputError
+from tfx_pipeline.constants import is_query
 
 _BLOCK = 1 << 20
+# What TFX fills in: {SPAN}, {VERSION:3}, {YYYY} and so on.
+_PLACEHOLDER = re.compile(r"\{[A-Z]+(:\d+)?\}")
+
+
+def source_fingerprint(source: str) -> str:
+    """What tells one state of an input from another: content of a file, size and time of change of a pattern's files.
+
+    A query has a new one each time, as what it reads may have changed.
+
+    Raises:
+        InputError: the file cannot be read, or no file matches.
+    """
+    if is_query(source):
+        return uuid.uuid4().hex
+    pattern = _PLACEHOLDER.sub("*", source)
+    if pattern == source and not glob.has_magic(source):
+        return fingerprint(source)
+    files = sorted(glob.glob(pattern))
+    if not files:
+        raise InputError(f"{source}: no file matches; check the path")
+    facts = [(path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in files]
+    return hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
 
 
 def fingerprint(*paths: str | None) -> str:

@@ -5,26 +5,41 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Protocol
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.compiler import constants as compiler_constants
+from tfx.dsl.io import fileio
 from tfx.orchestration import metadata
 from tfx.orchestration.local import local_dag_runner, runner_utils
 from tfx.orchestration.portable import launcher, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
 from h2rec_tf.errors import H2RecError, InputError
+from tfx_pipeline.runners.storage_faults import storage_fault
 
-# Beam inside this process: on few cores faster than threads or processes.
-BEAM_PIPELINE_ARGS = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
+# Beam inside this process: on few cores faster than threads or processes. The image is one that this runner never
+# starts; without any, TFX packs itself up for remote workers at each component, which takes seconds.
+_IN_PROCESS = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
+_NO_PACKING = "--sdk_container_image=none"
+
+
+# Output channel -> artifacts.
+Outputs = dict[str, list[metadata_store_pb2.Artifact]]
 
 
 class ComponentError(H2RecError):
     """A component failed for a reason that its input does not explain."""
 
     exit_code = 1
+
+
+def beam_pipeline_args(given: Sequence[str] = ()) -> list[str]:
+    """Flags of Beam for a run in this process, with those given over them; another runner gets only its own."""
+    if any(flag.startswith("--runner") for flag in given):
+        return list(given)
+    return [*_IN_PROCESS, _NO_PACKING, *given]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +56,7 @@ class NodeRun:
     node_id: str
     seconds: float
     cached: bool
-    outputs: dict[str, list[metadata_store_pb2.Artifact]]
+    outputs: Outputs
 
 
 class Progress(Protocol):
@@ -94,22 +109,29 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
                 node.execution_options.caching_options.enable_cache = False
             self._progress.started(number, total, node_id)
             begin = time.perf_counter()
-            node_launcher = launcher.Launcher(
-                pipeline_node=node,
-                mlmd_connection=metadata.Metadata(connection),
-                pipeline_info=pipeline.pipeline_info,
-                pipeline_runtime_spec=pipeline.runtime_spec,
-                executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
-                custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
-            )
-            execution_id = _named_errors(node_id, node_launcher.launch)
-            cached, outputs = _execution(connection, execution_id)
+            upstream = [self.runs[name].outputs for name in node.upstream_nodes if name in self.runs]
+
+            def launch(node: pipeline_pb2.PipelineNode = node, node_id: str = node_id) -> Any:
+                return launcher.Launcher(
+                    pipeline_node=node,
+                    mlmd_connection=metadata.Metadata(connection),
+                    pipeline_info=pipeline.pipeline_info,
+                    pipeline_runtime_spec=pipeline.runtime_spec,
+                    executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
+                    custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
+                ).launch()
+
+            cached, outputs = _execution(connection, _named_errors(node_id, launch, upstream))
+            if cached and not all(fileio.exists(artifact.uri) for channel in outputs.values() for artifact in channel):
+                # TFX trusts its metadata; a directory that the user deleted must be made anew.
+                node.execution_options.caching_options.enable_cache = False
+                cached, outputs = _execution(connection, _named_errors(node_id, launch, upstream))
             run = NodeRun(node_id, time.perf_counter() - begin, cached, outputs)
             self.runs[node_id] = run
             self._progress.finished(number, total, node_id, run.seconds, cached)
 
 
-def _named_errors(node_id: str, launch: Callable[[], Any]) -> int:
+def _named_errors(node_id: str, launch: Callable[[], Any], upstream: Iterable[Outputs] = ()) -> int:
     """Launches a node and returns its execution id; errors come out with the node's name and their root cause."""
     try:
         info = launch()
@@ -118,6 +140,11 @@ def _named_errors(node_id: str, launch: Callable[[], Any]) -> int:
         known = _first_known(error)
         if known is not None:
             raise InputError(f"{node_id}: {known}") from error
+        fault = storage_fault(
+            error, (artifact.uri for outputs in upstream for channel in outputs.values() for artifact in channel)
+        )
+        if fault:
+            raise InputError(f"{node_id}: {fault}") from error
         raise ComponentError(f"{node_id} failed: {_one_line(error)}") from error
     if info is None or not info.execution_id:
         raise ComponentError(f"{node_id} did not run: what it reads from earlier components is missing")
@@ -141,9 +168,7 @@ def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {(lines[-1] if lines[0].endswith(':') else lines[0])[:300]}"
 
 
-def _execution(
-    connection: metadata_store_pb2.ConnectionConfig, execution_id: int
-) -> tuple[bool, dict[str, list[metadata_store_pb2.Artifact]]]:
+def _execution(connection: metadata_store_pb2.ConnectionConfig, execution_id: int) -> tuple[bool, Outputs]:
     """Whether the execution was cached, and its outputs as the metadata store has them."""
     with metadata.Metadata(connection) as handle:
         (execution,) = handle.store.get_executions_by_id([execution_id])
@@ -156,7 +181,7 @@ def _execution(
         artifacts = handle.store.get_artifacts_by_id(list(keys)) if keys else []
     if execution.last_known_state == metadata_store_pb2.Execution.FAILED:
         raise ComponentError(f"{execution.name or 'component'} failed before it ran; see the log")
-    outputs: dict[str, list[metadata_store_pb2.Artifact]] = {}
+    outputs: Outputs = {}
     for artifact in artifacts:
         outputs.setdefault(keys[artifact.id], []).append(artifact)
     return execution.last_known_state == metadata_store_pb2.Execution.CACHED, outputs

@@ -8,6 +8,7 @@ import os
 import pathlib
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -17,7 +18,8 @@ from h2rec_tf.cli.options import DataFiles
 from h2rec_tf.config import Config
 from h2rec_tf.errors import H2RecError, InputError
 from tfx_pipeline import constants
-from tfx_pipeline.runners.fingerprint import fingerprint
+from tfx_pipeline.constants import is_query
+from tfx_pipeline.runners.fingerprint import fingerprint, source_fingerprint
 from tfx_pipeline.runners.run_lock import run_lock
 from tfx_pipeline.runners.run_log import run_log
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 PIPELINE_NAME = "h2rec"
 
 
-def run_local(*, files: DataFiles, config: Config, root: str) -> RunSummary:
+def run_local(*, files: DataFiles, config: Config, root: str, beam_args: Sequence[str] = ()) -> RunSummary:
     """Runs the pipeline in `root`, a line of progress for each component on stderr.
 
     Layout of `root`: `artifacts/`, `metadata.db`, `logs/<run>.log`, `serving/<version>/`.
@@ -37,6 +39,7 @@ def run_local(*, files: DataFiles, config: Config, root: str) -> RunSummary:
         config: the whole configuration.
         root: directory; created. A second run there reuses what did not change, and compares with the last blessed
             model.
+        beam_args: flags of the Beam runner, over those of the local one.
 
     Raises:
         InputError: an input is not usable, or another run uses `root`.
@@ -45,10 +48,13 @@ def run_local(*, files: DataFiles, config: Config, root: str) -> RunSummary:
     environment.quiet()
     # Paths are part of the cache key and of what the artifacts remember.
     base = pathlib.Path(root).resolve()
-    paths = [os.path.abspath(path) if path else "" for path in (files.interactions, files.items, files.embeddings)]
-    interactions, items, embeddings = paths
+    interactions, items, embeddings = (
+        path if not path or is_query(path) or "://" in path else os.path.abspath(path)
+        for path in (files.interactions, files.items, files.embeddings or "")
+    )
     # Before anything is made: this is where a missing file shows.
-    interactions_fingerprint, items_fingerprint = fingerprint(interactions), fingerprint(items, embeddings)
+    interactions_fingerprint = source_fingerprint(interactions)
+    items_fingerprint = source_fingerprint(items) + fingerprint(embeddings)
     # Another release of this package reads files its own way, so its runs share nothing with earlier ones.
     release = f"{__version__}:"
     base.mkdir(parents=True, exist_ok=True)
@@ -60,7 +66,7 @@ def run_local(*, files: DataFiles, config: Config, root: str) -> RunSummary:
         from tfx.orchestration.metadata import sqlite_metadata_connection_config
 
         from tfx_pipeline.pipeline import create_pipeline
-        from tfx_pipeline.runners.local import BEAM_PIPELINE_ARGS, LocalRunner
+        from tfx_pipeline.runners.local import LocalRunner, beam_pipeline_args
         from tfx_pipeline.runners.summary import summarize
 
         progress.say(f"TFX loaded in {time.perf_counter() - begin:.1f} s; log: {log}")
@@ -73,12 +79,14 @@ def run_local(*, files: DataFiles, config: Config, root: str) -> RunSummary:
             config=config,
             serving_dir=str(base / "serving"),
             metadata_connection=sqlite_metadata_connection_config(str(base / "metadata.db")),
-            beam_pipeline_args=BEAM_PIPELINE_ARGS,
+            beam_pipeline_args=beam_pipeline_args(beam_args),
             interactions_fingerprint=release + interactions_fingerprint,
             items_fingerprint=release + items_fingerprint,
             infra_validation=_infra_validation(config.gate.infra_validation),
         )
-        runner = LocalRunner(progress, uncached=(constants.PUSHER,))
+        # What these do depends on more than their inputs: on the serving directory, on a log that grows.
+        uncached = (constants.PUSHER, *([constants.EXAMPLE_VALIDATOR] if config.validation.serving_requests else []))
+        runner = LocalRunner(progress, uncached=uncached)
         training = logging.getLogger("h2rec_tf.training")
         training.addHandler(progress)
         try:

@@ -1,0 +1,211 @@
+"""What ingestion found wrong, counted and listed: the dead letters of a Beam pipeline."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import heapq
+import json
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam import pvalue
+from tfx.dsl.io import fileio
+
+from h2rec_tf.data.problems import MALFORMED_ROW, Problem, Problems
+from h2rec_tf.data.stream import located
+from h2rec_tf.errors import InputError
+from tfx_pipeline.constants import is_query
+from tfx_pipeline.ingestion.sources import local_file
+
+# Tagged outputs of all steps: findings, and numbers that are summed over the whole run.
+FINDINGS = "findings"
+COUNTS = "counts"
+
+# Counters beside those of rejected rows.
+ROWS = "usable rows"
+REPEATS = "repeats"
+
+REJECTED_FILES = os.path.join("rejected", "rows.jsonl")
+_SUMMARY_FILE = "summary.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """Rejected rows of one piece of a source, or an error that makes the whole source unusable.
+
+    Attributes:
+        source: path or query.
+        problems: rows by kind, and the first of them as records.
+        fatal: the error's text, or "".
+        exact: the row numbers are those of the file already.
+    """
+
+    source: str
+    problems: Problems = dataclasses.field(default_factory=Problems)
+    fatal: str = ""
+    exact: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What a run of ingestion came to.
+
+    Attributes:
+        counts: counter -> sum.
+        rejected: kind of problem -> rows.
+        first: the first rejected rows, by source and row.
+        fatal: errors that make a source unusable, in order of sources.
+    """
+
+    counts: dict[str, int]
+    rejected: dict[str, int]
+    first: list[Problem]
+    fatal: list[str]
+
+    def check_sources(self) -> None:
+        """Raises the first source's InputError, if one is unusable."""
+        if self.fatal:
+            raise InputError(self.fatal[0])
+
+    def check_limit(self, *, max_bad_rows: int, rejected_before: int = 0) -> None:
+        """Does nothing while at most `max_bad_rows` rows are rejected.
+
+        Args:
+            max_bad_rows: limit for all inputs together.
+            rejected_before: rows of other inputs that are rejected already.
+
+        Raises:
+            InputError: the message has the first problem, the count and the remedy.
+        """
+        if self.total:
+            problems = Problems()
+            problems.records = list(self.first)
+            problems.counts = {**self.rejected, "rows of other inputs": rejected_before}
+            problems.enforce(max_bad_rows)
+
+    @property
+    def total(self) -> int:
+        """Number of rejected rows."""
+        return sum(self.rejected.values())
+
+
+def summarize(
+    pipeline: beam.Pipeline,
+    findings: Iterable[beam.PCollection],
+    counts: Iterable[beam.PCollection],
+    *,
+    listed: int,
+    rejected_prefix: str,
+    summary_dir: str,
+) -> None:
+    """Writes the summary for `read_summary`, and the rejected rows, one JSON object a line.
+
+    Args:
+        pipeline: that all the collections belong to.
+        findings: collections of `Finding`.
+        counts: collections of counters, as dictionaries.
+        listed: rejected rows that are written at most for each file; all are counted.
+        rejected_prefix: prefix of the files of rejected rows.
+        summary_dir: where the summary goes.
+    """
+    found = tuple(findings) | "AllFindings" >> beam.Flatten(pipeline=pipeline)
+    exact = found | "Exact" >> beam.FlatMap(lambda finding: finding.problems.records[:listed] if finding.exact else [])
+    other = (
+        found
+        | "BySource" >> beam.FlatMap(_by_source, listed)
+        | "GroupBySource" >> beam.GroupByKey()
+        | "Locate" >> beam.FlatMap(_located, listed)
+    )
+    problems = (exact, other) | "AllProblems" >> beam.Flatten()
+    _ = (
+        problems
+        | "ToJson" >> beam.Map(lambda problem: json.dumps(problem.to_dict(), ensure_ascii=False))
+        | "WriteRejected" >> beam.io.WriteToText(rejected_prefix, file_name_suffix="", num_shards=0, skip_if_empty=True)
+    )
+    totals = (
+        (*counts, found | "RejectedCounts" >> beam.Map(_rejected_counts))
+        | "AllCounts" >> beam.Flatten(pipeline=pipeline)
+        | "SumCounts" >> beam.CombineGlobally(_sum_counts)
+    )
+    first = problems | "First" >> beam.combiners.Top.Of(1, key=_reading_order, reverse=True)
+    fatal = (
+        found
+        | "Fatal" >> beam.FlatMap(lambda finding: [(finding.source, finding.fatal)] if finding.fatal else [])
+        | "FirstFatal" >> beam.combiners.Top.Of(1, reverse=True)
+    )
+    _ = totals | "WriteSummary" >> beam.Map(
+        _write_summary, pvalue.AsSingleton(first), pvalue.AsSingleton(fatal), os.path.join(summary_dir, _SUMMARY_FILE)
+    )
+
+
+def read_summary(summary_dir: str) -> Summary:
+    """What `summarize` wrote in a pipeline that has run."""
+    with fileio.open(os.path.join(summary_dir, _SUMMARY_FILE), "r") as file:
+        values = json.load(file)
+    return Summary(
+        counts=values["counts"],
+        rejected=values["rejected"],
+        first=[Problem(**record) for record in values["first"]],
+        fatal=values["fatal"],
+    )
+
+
+def _by_source(finding: Finding, listed: int) -> Iterator[tuple[str, tuple[list[Problem], int]]]:
+    if finding.exact:
+        return
+    malformed = finding.problems.counts.get(MALFORMED_ROW, 0)
+    records = finding.problems.records[:listed]
+    # Malformed rows without a record are found by the scan that locates them.
+    unlisted = malformed - sum(record.kind == MALFORMED_ROW for record in records)
+    if records or malformed:
+        yield finding.source, (records, max(unlisted, 0))
+
+
+def _located(element: tuple[str, Iterable[tuple[list[Problem], int]]], listed: int) -> list[Problem]:
+    """The first rejected rows of one source, with their true row numbers."""
+    source, parts = element
+    first: list[Problem] = []
+    malformed = 0
+    for records, count in parts:
+        first = heapq.nsmallest(listed, [*first, *records], key=lambda problem: problem.row or 0)
+        malformed += count
+    if is_query(source):
+        return [dataclasses.replace(problem, row=None) for problem in first]
+    with local_file(source) as path:
+        problems = located(path, first, min(malformed, listed))[:listed]
+    return [dataclasses.replace(problem, file=source) for problem in problems]
+
+
+def _reading_order(problem: Problem) -> tuple[str, int]:
+    return problem.file, problem.row or 0
+
+
+def _rejected_counts(finding: Finding) -> dict[str, int]:
+    return {_REJECTED + kind: count for kind, count in finding.problems.counts.items()}
+
+
+_REJECTED = "rejected: "
+
+
+def _sum_counts(parts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: collections.Counter[str] = collections.Counter()
+    for part in parts:
+        total.update(part)
+    return dict(total)
+
+
+def _write_summary(counts: dict[str, int], first: list[Problem], fatal: list[tuple[str, str]], path: str) -> None:
+    values: dict[str, Any] = {
+        "counts": {name: count for name, count in counts.items() if not name.startswith(_REJECTED)},
+        "rejected": {
+            name.removeprefix(_REJECTED): count for name, count in counts.items() if name.startswith(_REJECTED)
+        },
+        "first": [problem.to_dict() for problem in first],
+        "fatal": [text for _, text in fatal],
+    }
+    fileio.makedirs(os.path.dirname(path))
+    with fileio.open(path, "w") as file:
+        file.write(json.dumps(values))

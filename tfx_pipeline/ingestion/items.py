@@ -1,0 +1,142 @@
+"""The catalogue on Beam: one worker reads and checks it, as duplicates and vector widths need all rows at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam import pvalue
+
+from h2rec_tf.config import DataConfig
+from h2rec_tf.data.catalogue import catalogue_of, read_catalogue
+from h2rec_tf.data.problems import Problems
+from h2rec_tf.data.sequences import Catalogue
+from h2rec_tf.errors import InputError
+from tfx_pipeline.constants import QUERY_MARKER, is_query
+from tfx_pipeline.examples import encode_items
+from tfx_pipeline.ingestion.findings import FINDINGS, REJECTED_FILES, Finding, summarize
+from tfx_pipeline.ingestion.rows import query_piece, renamed
+from tfx_pipeline.ingestion.shards import write_shard
+from tfx_pipeline.ingestion.sources import local_file
+
+# Counter of written examples.
+ITEMS = "items"
+# Batches of `encode_items` in a file.
+_BATCHES = 8
+
+
+def add_items(
+    pipeline: beam.Pipeline,
+    source: str,
+    *,
+    embeddings: str,
+    data: DataConfig,
+    uri: str,
+    split_uri: str,
+    temporary: str,
+) -> None:
+    """Adds all steps to a pipeline; the results are those of `h2rec_tf.data.catalogue.read_catalogue`.
+
+    Args:
+        pipeline: to add to.
+        source: path or query.
+        embeddings: path of item vectors, or "".
+        data: columns and limits.
+        uri: directory of the artifact; rejected rows go there.
+        split_uri: directory of the split.
+        temporary: directory for growing files and the summary.
+    """
+    if is_query(source):
+        rows = (
+            pipeline
+            | "Query" >> beam.io.ReadFromBigQuery(query=source[len(QUERY_MARKER) :], use_standard_sql=True)
+            | "AllRows" >> beam.combiners.ToList()
+        )
+    else:
+        rows = pipeline | "File" >> beam.Create([None])
+    read = rows | "ReadItems" >> beam.ParDo(_ReadItems(source, embeddings, data)).with_outputs(FINDINGS, main="items")
+    written = (
+        read["items"]
+        | "Spread" >> beam.Reshuffle()
+        | "WriteShards"
+        >> beam.ParDo(_WriteItems(split_uri, os.path.join(temporary, "shards"))).with_outputs(FINDINGS, main="counts")
+    )
+    summarize(
+        pipeline,
+        [read[FINDINGS], written[FINDINGS]],
+        [written["counts"]],
+        listed=data.max_bad_rows + 1,
+        rejected_prefix=os.path.join(uri, REJECTED_FILES),
+        summary_dir=temporary,
+    )
+
+
+class _ReadItems(beam.DoFn):
+    """Rows of a query, or None for the file -> `(shard, shards, batches of examples)`, and findings."""
+
+    def __init__(self, source: str, embeddings: str, data: DataConfig):
+        self._source = source
+        self._embeddings = embeddings
+        self._data = data
+
+    def process(self, rows: list[dict[str, Any]] | None) -> Iterator[Any]:
+        try:
+            catalogue, problems = self._read(rows)
+        except InputError as error:
+            yield pvalue.TaggedOutput(FINDINGS, Finding(self._source, fatal=str(error)))
+            return
+        if problems.total:
+            yield pvalue.TaggedOutput(FINDINGS, Finding(self._source, problems, exact=True))
+        batches = list(encode_items(catalogue))
+        shards = -(-len(batches) // _BATCHES)
+        for shard in range(shards):
+            yield shard, shards, batches[shard * _BATCHES : (shard + 1) * _BATCHES]
+
+    def _read(self, rows: list[dict[str, Any]] | None) -> tuple[Catalogue, Problems]:
+        data = self._data
+        options: dict[str, Any] = {
+            "item_column": data.catalogue_item_column or data.item_column,
+            "title_column": data.title_column,
+            "text_columns": data.text_columns,
+            "category_column": data.category_column,
+            "vector_column": data.vector_column,
+            "max_bad_rows": data.max_bad_rows,
+        }
+        with contextlib.ExitStack() as stack:
+            paths = [path for path in (self._embeddings, self._source) if path and not is_query(path)]
+            copies = {path: stack.enter_context(local_file(path)) for path in paths}
+            options["embeddings_path"] = copies.get(self._embeddings)
+            try:
+                if rows is None:
+                    catalogue, problems = read_catalogue(copies[self._source], **options)
+                else:
+                    problems = Problems()
+                    columns = tuple(dict.fromkeys(name for row in rows for name in row))
+                    table = query_piece(rows, self._source, columns).table(problems)
+                    catalogue = catalogue_of(table, problems, **options)
+            except InputError as error:
+                text = str(error)
+                for path, copy in copies.items():
+                    text = text.replace(copy, path)
+                raise InputError(text) from error
+        names = {copy: path for path, copy in copies.items()}
+        return catalogue, renamed(problems, names)
+
+
+class _WriteItems(beam.DoFn):
+    """`(shard, shards, batches)` -> a file; gives the number of examples as a counter."""
+
+    def __init__(self, split_uri: str, temporary: str):
+        self._split_uri = split_uri
+        self._temporary = temporary
+
+    def process(self, element: tuple[int, int, list[list[bytes]]]) -> Iterator[Any]:
+        shard, shards, batches = element
+        try:
+            write_shard(batches, self._split_uri, shard, shards, self._temporary)
+        except InputError as error:
+            yield pvalue.TaggedOutput(FINDINGS, Finding(self._split_uri, fatal=str(error)))
+        yield {ITEMS: sum(map(len, batches))}
