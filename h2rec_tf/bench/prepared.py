@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class Splits:
             arrays = dict(file)
 
         def sequences(name: str) -> Sequences:
-            parts = {part: arrays.get(f"{name}/{part}") for part in _SEQUENCE_PARTS}
+            parts: dict[str, Any] = {part: arrays.get(f"{name}/{part}") for part in _SEQUENCE_PARTS}
             return Sequences(user_ids=np.arange(len(parts["offsets"]) - 1).astype(str), **parts)
 
         return cls(

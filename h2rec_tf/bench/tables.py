@@ -65,13 +65,14 @@ def all_tables(comparison: Comparison, significance: Significance | None) -> lis
     return found
 
 
+def _list_figure(name: str) -> Callable[[ModelResults], Figure]:
+    return lambda model: model.figure(lambda record: record["results"][KEPT]["lists"][name])
+
+
 def _overall(comparison: Comparison) -> ResultTable:
     columns = [_metric(metric) for metric in comparison.metrics]
     columns += [
-        _Column(
-            name, lambda model, name=name: model.figure(lambda record: record["results"][KEPT]["lists"][name]), f, b
-        )
-        for name, f, b in (("coverage@10", ".3f", 1), ("novelty@10", ".2f", 0))
+        _Column(name, _list_figure(name), f, b) for name, f, b in (("coverage@10", ".3f", 1), ("novelty@10", ".2f", 0))
     ]
     note = (
         f"{comparison.users(names.OVERALL)} test users; the target is ranked among the whole catalogue, items of the"

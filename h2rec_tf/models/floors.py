@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -40,5 +41,5 @@ def make_floor(floor: FloorConfig, *, train: Sequences, vectors: np.ndarray) -> 
     return parts[0][0] if len(parts) == 1 else Blend(parts)
 
 
-def _values(tree: object) -> dict[str, float]:
+def _values(tree: object) -> dict[str, Any]:
     return {field.name: getattr(tree, field.name) for field in dataclasses.fields(tree)}  # type: ignore[arg-type]

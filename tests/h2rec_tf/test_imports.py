@@ -58,7 +58,7 @@ def _imported(path: pathlib.Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             found.add((node.module or "").split(".")[0])
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.count(".") >= 1:
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value.rstrip("."):
             # Imports by name, as lazy loaders and TFX's user code paths do them.
             found.add(node.value.split(".")[0] if node.value.replace(".", "").isidentifier() else "")
     return found
