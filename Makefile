@@ -17,7 +17,7 @@ demo: setup  ## Run the whole pipeline on generated data, serve the model, show 
 	@$(BIN)/python scripts/demo.py --root $(DEMO_ROOT)
 
 test: setup  ## Run the test suite (without the tests marked slow).
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadscope
 
 test-slow: setup  ## Run the tests marked slow.
 	@$(BIN)/python -m pytest -m slow

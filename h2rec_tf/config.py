@@ -62,9 +62,7 @@ class RqVaeConfig:
 
     hidden_sizes: tuple[int, ...] = (256, 128)
     latent_size: int = number(128, low=1)
-    epochs: int = number(12, low=1)
-    # An epoch is as many passes over the data as make at least so many steps, so that small data trains long enough.
-    min_epoch_steps: int = number(150, low=0)
+    epochs: int = number(40, low=1)
     batch_size: int = number(256, low=1)
     learning_rate: float = number(1e-3, low=0.0)
     commitment: float = number(0.25, low=0.0)

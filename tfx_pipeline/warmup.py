@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from h2rec_tf import names
+from h2rec_tf.models.exported import absent_inputs
 
 _LOG = logging.getLogger(__name__)
 # Signatures of the pipeline's own Evaluator; no user calls them.
@@ -33,6 +34,7 @@ def warmup_requests(saved_model_dir: str, item_ids: list[str], *, model_name: st
             continue
         signature = loaded.signatures[name]
         inputs = {key: _input(key, spec, item_ids) for key, spec in signature.structured_input_signature[1].items()}
+        inputs |= absent_inputs(signature)
         try:
             signature(**inputs)
         except (tf.errors.OpError, ValueError) as error:
@@ -52,7 +54,7 @@ def _input(name: str, spec: tf.TensorSpec, item_ids: list[str]) -> tf.Tensor:
     """A value that a user might send; of an input this package does not know, ones or empty strings."""
     if name == names.K:
         return tf.constant(1, spec.dtype)
-    if name == names.HISTORY:
+    if name in (names.HISTORY, names.CANDIDATES):
         return tf.constant([item_ids])
     if name == names.ITEM_IDS:
         return tf.constant([item_ids] if spec.shape.rank == 2 else item_ids)

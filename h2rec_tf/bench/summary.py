@@ -133,8 +133,9 @@ def comparisons(records: Sequence[Record]) -> list[Comparison]:
     for record in records:
         data_hash, model = record["data_hash"], record["model"]
         title[data_hash] = record["dataset"]
+        runs = found.setdefault(data_hash, {}).setdefault(model, {})
         if record["config_hash"] == newest[data_hash, model]:
-            found.setdefault(data_hash, {}).setdefault(model, {})[record["seed"]] = record
+            runs[record["seed"]] = record
     return [
         Comparison(
             title[data_hash],

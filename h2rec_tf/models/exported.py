@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -51,6 +52,16 @@ class ExportedRecommender:
     def scores(self, queries: np.ndarray, start: int, stop: int) -> np.ndarray:
         """float32 `[B, D]` user vectors -> float32 `[B, stop - start]` scores of item indices start..stop - 1."""
         return self._vectors.scores(queries, start, stop)
+
+
+def absent_inputs(signature: Any) -> dict[str, tf.Tensor]:
+    """Empty values of the inputs that a request may leave out, for calls in Python, where every input is required.
+
+    Args:
+        signature: of a loaded SavedModel.
+    """
+    known = signature.structured_input_signature[1]
+    return {name: tf.zeros([1, 0], tf.string) for name in (names.EXCLUDE, names.ALLOW_CATEGORIES) if name in known}
 
 
 def newest_version(directory: str) -> pathlib.Path:

@@ -58,6 +58,11 @@ class ModelServer:
         return self._transport.target if self._transport else ""
 
     @property
+    def rest_port(self) -> int | None:
+        """Of REST; known after `start`, None without REST."""
+        return self._transport.rest_port if self._transport else None
+
+    @property
     def rest_url(self) -> str:
         """`http://host:port` or `https://host:port`; "" without REST."""
         return self._transport.rest_url if self._transport else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 
 import numpy as np
@@ -46,7 +47,7 @@ def transformed(tmp_path_factory: pytest.TempPathFactory) -> Transformed:
         (outputs, _), function = (
             rows,
             metadata,
-        ) | tft_beam.AnalyzeAndTransformDataset(lambda inputs: preprocessing_fn(inputs, config))
+        ) | tft_beam.AnalyzeAndTransformDataset(functools.partial(preprocessing_fn, custom_config=config))
         function | tft_beam.WriteTransformFn(str(folder / "graph"))
     metadata_io.write_metadata(metadata, str(folder / "graph" / tft.TFTransformOutput.RAW_METADATA_DIR))
     (vocabulary / ITEM_IDS_FILE).unlink()

@@ -24,7 +24,7 @@ from h2rec_tf.export import ServingModel, export_model
 from tfx_pipeline import constants
 from tfx_pipeline.components.evaluation import eval_config, slice_name
 from tfx_pipeline.components.evaluation_results import EvaluationResults
-from tfx_pipeline.runners.local import BEAM_PIPELINE_ARGS
+from tfx_pipeline.runners.local import beam_pipeline_args
 from tfx_pipeline.user_code.signatures import EvaluationSignatures
 
 ITEMS = len(ITEM_IDS)
@@ -103,7 +103,7 @@ def evaluate(
     properties = {"eval_config": json_format.MessageToJson(config), "example_splits": '["test"]'}
     properties["fairness_indicator_thresholds"] = "null"
     context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=BEAM_PIPELINE_ARGS, tmp_dir=str(where / "tmp"), unique_id="1"
+        beam_pipeline_args=beam_pipeline_args(), tmp_dir=str(where / "tmp"), unique_id="1"
     )
     executor.Executor(context).Do(inputs, outputs, properties)
     (blessing,) = outputs["blessing"]

@@ -17,6 +17,7 @@ from h2rec_tf import names
 from h2rec_tf.bench.pictures import codebook_usage, gate_by_popularity
 from h2rec_tf.data.sequences import Holdout, Sequences
 from h2rec_tf.evaluation import Recommender, evaluate
+from h2rec_tf.models.exported import absent_inputs
 from h2rec_tf.models.item_knn import ItemKnn
 from h2rec_tf.models.popularity import Popularity
 from h2rec_tf.models.store import TrainedModel
@@ -179,11 +180,11 @@ def _examples(saved_model: str, stored: TrainedModel, test: Holdout) -> list[Exa
         return []
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, _EXAMPLES).astype(int))]
     recommend = tf.saved_model.load(saved_model).signatures[names.SERVING_DEFAULT]
-    k = min(_LIST, stored.config.serving.max_k)
+    k, absent = min(_LIST, stored.config.serving.max_k), absent_inputs(recommend)
     found = []
     for row in chosen:
         history = test.histories.history(row)
-        answer = recommend(history=tf.constant([ids[history].tolist()]), k=tf.constant(k))
+        answer = recommend(history=tf.constant([ids[history].tolist()]), k=tf.constant(k), **absent)
         items = [by_id[item_id.decode("utf-8")] for item_id in answer[names.ITEM_IDS].numpy()[0] if item_id]
         found.append(Example(titles[history[-_HISTORY:]].tolist(), titles[test.targets[row]], items))
     return found

@@ -57,7 +57,8 @@ def test_every_model_ran_with_every_seed_and_a_floor_once(finished):
         assert record["config"]["training"]["seed"] == record["seed"]
     trained = records[1]
     assert trained["training"]["best_epoch"] == 1 and trained["parameters"] > 1000
-    assert trained["training"]["history"][0]["ndcg@10"] == pytest.approx(trained["training"]["validation_ndcg@10"])
+    # The seen weight is set after the last epoch, on validation users, and may only help there.
+    assert trained["training"]["history"][0]["ndcg@10"] <= trained["training"]["validation_ndcg@10"] + 1e-6
     assert len(trained["gate"]["weights"][0]) == 3 and sum(trained["gate"]["weights"][0]) == pytest.approx(1, abs=1e-5)
     assert sum(trained["codebook"]["usage"][0]) == len(tiny_dataset().catalogue)
     assert records[1]["results"]["full"] != records[2]["results"]["full"]
@@ -73,7 +74,8 @@ def test_figures_are_those_of_evaluate(finished, dataset, protocol, exclude):
     )
     found = records[0]["results"][protocol]
     for slice_name, values in expected.to_dict()["slices"].items():
-        assert found["slices"][slice_name] == pytest.approx(values, rel=1e-6), slice_name
+        measured = {name: value for name, value in values.items() if value is not None}
+        assert {name: found["slices"][slice_name][name] for name in measured} == pytest.approx(measured), slice_name
     assert found["lists"] == pytest.approx(expected.to_dict()["lists"], rel=1e-6)
     if not exclude:
         with np.load(output / records[0]["ranks"]) as file:

@@ -91,7 +91,7 @@ def test_embeddings_start_from_text_and_codebooks() -> None:
     parts, model = item_parts(), tiny_model()
     # Six-wide vectors fill six of the eight dimensions.
     np.testing.assert_allclose(model.hash_ids.table()[1:], text_rows(parts["vectors"], DIMENSIONS), atol=1e-6)
-    tables = codebook_tables(parts["codebooks"], DIMENSIONS)
+    tables = codebook_tables(parts["codebooks"], DIMENSIONS, vectors=parts["vectors"])
     np.testing.assert_allclose(
         model.semantic_ids.embeddings[: tables.shape[0] * tables.shape[1]], tables.reshape(-1, DIMENSIONS), atol=1e-6
     )
