@@ -40,6 +40,8 @@ def gate(**values: Any) -> GateConfig:
 class Ranker:
     """Stands for a trained model: gives the follower of the last item the rank asked for."""
 
+    seen_size = 0
+
     def __init__(self, ranks: dict[int, int]) -> None:
         scores = np.tile(np.linspace(0.5, 0.1, ITEMS, dtype=np.float32), (ITEMS + 1, 1))
         for last in range(1, ITEMS + 1):
