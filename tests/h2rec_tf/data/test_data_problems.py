@@ -37,7 +37,7 @@ def write(tmp_path, name, content):
     [
         ("a.csv", "", ["a.csv: the file is empty"]),
         ("a.csv", "\n \n", ["a.csv: the file is empty"]),
-        ("a.csv.gz", gzip.compress(b""), ["a.csv.gz: the file is empty"]),
+        ("a.csv.gz", gzip.compress(b"", mtime=0), ["a.csv.gz: the file is empty"]),
         ("a.jsonl", "[1]\n", ["a.jsonl: no line holds a JSON object"]),
         ("a.csv", "user_id,item_id,timestamp", ["a.csv: there is a header and no row below it"]),
         ("a.csv", "user_id,item_id,timestamp\n\n\n", ["a.csv: there is a header and no row below it"]),
