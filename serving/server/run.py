@@ -38,6 +38,7 @@ def run(options: ServerOptions) -> None:
 
 
 def log_to_stderr() -> None:
+    """Sends the log of the serving package to stderr, one line an event."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger = logging.getLogger("h2rec.serving")
