@@ -57,7 +57,7 @@ class InputSpec:
 
 
 # Inputs that may grow columns of "" on the left: the model passes over them, wherever they stand.
-PADDED = frozenset({names.HISTORY})
+PADDED = frozenset({names.HISTORY, names.EXCLUDE, names.ALLOW_CATEGORIES})
 # Histories up to this many columns share calls; longer ones with those of at most twice their length.
 _SHORT = 64
 

@@ -94,6 +94,8 @@ class RestApp:
         if metrics_path:
             routes.append(Route(metrics_path, self._metrics))
         self.asgi = Starlette(routes=routes, exception_handlers={HTTPException: _http_exception})
+        # A path that is not served is an error, not a redirect to one that is not served either.
+        self.asgi.router.redirect_slashes = False
 
     async def _healthz(self, request: Request) -> Response:
         return PlainTextResponse("ok\n")
