@@ -50,24 +50,34 @@ class NeighbourTeacher(keras.layers.Layer):
             float32 `[B, T, D]` expected vectors, and float32 `[B, T]`: 1 where the teacher has an opinion, else 0 (the
             vector is zero there).
         """
-        shape = tf.shape(history)
         # A cloze mask token hides an item; it has no neighbours.
         history = tf.where(history < len(self.neighbours), history, 0)
-        neighbours = tf.gather(tf.constant(self.neighbours), history)
-        weights = tf.gather(tf.constant(self.weights_of_neighbours), history)
-        # A sparse product: the neighbours' vectors, [B, T, P, D], never exist.
-        rows = tf.repeat(tf.range(shape[0] * shape[1]), self.neighbours.shape[1])
-        indices = tf.cast(tf.stack([rows, tf.reshape(neighbours, [-1])], axis=1), tf.int64)
-        dense_shape = tf.cast([shape[0] * shape[1], tf.shape(table)[0]], tf.int64)
-        matrix = tf.SparseTensor(indices, tf.reshape(weights, [-1]), dense_shape)
-        means = tf.reshape(tf.sparse.sparse_dense_matmul(matrix, table), [shape[0], shape[1], table.shape[-1]])
+        # Each of the batch's items once: long histories repeat them, and only they can be masked below.
+        items = tf.sort(tf.unique(tf.reshape(history, [-1]))[0])
+        count = tf.shape(items)[0]
+        place = tf.searchsorted(items, tf.reshape(history, [-1]))
+        place = tf.reshape(place, tf.shape(history))
+        neighbours = tf.gather(tf.constant(self.neighbours), items)
+        weights = tf.gather(tf.constant(self.weights_of_neighbours), items)
+        # A sparse product: the neighbours' vectors, [U, P, D], never exist.
+        rows = tf.repeat(tf.range(count), self.neighbours.shape[1])
+        columns, values = tf.reshape(neighbours, [-1]), tf.reshape(weights, [-1])
+        indices = tf.cast(tf.stack([rows, columns], axis=1), tf.int64)
+        matrix = tf.SparseTensor(indices, values, tf.cast([count, tf.shape(table)[0]], tf.int64))
+        means = tf.gather(tf.sparse.sparse_dense_matmul(matrix, table), place)
+        mass = tf.gather(tf.reduce_sum(weights, axis=1), place)
         # Weight that each item gives to each item of its own row, counted once where an item repeats.
+        target = tf.minimum(tf.searchsorted(items, columns), count - 1)
+        hit = tf.where(tf.logical_and(tf.gather(items, target) == columns, columns != 0))[:, 0]
+        pairs = tf.stack([tf.gather(rows, hit), tf.gather(target, hit)], axis=1)
+        between = tf.scatter_nd(pairs, tf.gather(values, hit), [count, count])
+        length = tf.shape(history)[1]
+        sources = tf.repeat(place[:, :, None], length, axis=2)
+        ends = tf.repeat(place[:, None, :], length, axis=1)
         equal = history[:, :, None] == history[:, None, :]
         first = tf.logical_and(tf.reduce_all(~_strictly_earlier(equal), axis=2), history != 0)
-        same = tf.cast(neighbours[..., None] == history[:, None, None, :], tf.float32)
-        own = tf.einsum("bspj,bsp->bsj", same, weights) * tf.cast(first, tf.float32)[:, None, :]
+        own = tf.gather_nd(between, tf.stack([sources, ends], axis=3)) * tf.cast(first, tf.float32)[:, None, :]
         real = tf.cast(history != 0, tf.float32)
-        mass = tf.reduce_sum(weights, axis=2)
         total, share, seen = tf.zeros_like(means), tf.zeros_like(mass), tf.zeros_like(own)
         for age in range(self.last):
             factor = self.decay**age * _delayed(real, age)
