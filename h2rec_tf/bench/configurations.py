@@ -15,8 +15,9 @@ from h2rec_tf.errors import InputError
 
 # Parts of the tree that are the benchmark's own, not a model's: all models share them.
 SHARED_SECTIONS = ("data", "evaluation")
-# Parts that change neither a model nor its figures.
-_IRRELEVANT_SECTIONS = ("data", "gate", "serving")
+# Parts that can change a model or its figures. The data have a hash of their own, and what only the pipeline reads
+# must not make a finished run look like another one.
+_RELEVANT_SECTIONS = ("text", "quantizer", "model", "loss", "training", "evaluation", "floor")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +49,7 @@ class NamedConfiguration:
 
 def configuration_hash(config: Config) -> str:
     """16 hex digits over all values that can change the figures of a run, the seed apart."""
-    values = {name: part for name, part in config.to_dict().items() if name not in _IRRELEVANT_SECTIONS}
+    values = {name: part for name, part in config.to_dict().items() if name in _RELEVANT_SECTIONS}
     floor = config.floor.kind != "none"
     for name in ("quantizer", "model", "loss", "training") if floor else ("floor",):
         del values[name]

@@ -67,16 +67,10 @@ class NeighbourTeacher(keras.layers.Layer):
         means = tf.gather(tf.sparse.sparse_dense_matmul(matrix, table), place)
         mass = tf.gather(tf.reduce_sum(weights, axis=1), place)
         # Weight that each item gives to each item of its own row, counted once where an item repeats.
-        target = tf.minimum(tf.searchsorted(items, columns), count - 1)
-        hit = tf.where(tf.logical_and(tf.gather(items, target) == columns, columns != 0))[:, 0]
-        pairs = tf.stack([tf.gather(rows, hit), tf.gather(target, hit)], axis=1)
-        between = tf.scatter_nd(pairs, tf.gather(values, hit), [count, count])
-        length = tf.shape(history)[1]
-        sources = tf.repeat(place[:, :, None], length, axis=2)
-        ends = tf.repeat(place[:, None, :], length, axis=1)
+        own = _pair_weights(items, rows, columns, values, place)
         equal = history[:, :, None] == history[:, None, :]
         first = tf.logical_and(tf.reduce_all(~_strictly_earlier(equal), axis=2), history != 0)
-        own = tf.gather_nd(between, tf.stack([sources, ends], axis=3)) * tf.cast(first, tf.float32)[:, None, :]
+        own *= tf.cast(first, tf.float32)[:, None, :]
         real = tf.cast(history != 0, tf.float32)
         total, share, seen = tf.zeros_like(means), tf.zeros_like(mass), tf.zeros_like(own)
         for age in range(self.last):
@@ -102,6 +96,38 @@ class NeighbourTeacher(keras.layers.Layer):
             "decay": self.decay,
         }
         return {**super().get_config(), **config}
+
+
+def _pair_weights(
+    items: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, values: tf.Tensor, place: tf.Tensor
+) -> tf.Tensor:
+    """Weights that items give to items of the same row of a batch, in O(U P + B T^2) memory.
+
+    Args:
+        items: int32 `[U]`, distinct and ascending.
+        rows: int32 `[E]`, where in `items` an edge begins, ascending.
+        columns: int32 `[E]` item indices where it ends, 0 for no edge.
+        values: float32 `[E]`; those of equal edges add up.
+        place: int32 `[B, T]` positions in `items`.
+
+    Returns:
+        float32 `[B, T, T]`: the weight of the edge from the item at (b, s) to the one at (b, j), else 0.
+    """
+    count = tf.shape(items)[0]
+    end = tf.minimum(tf.searchsorted(items, columns), count - 1)
+    hit = tf.where(tf.logical_and(tf.gather(items, end) == columns, columns != 0))[:, 0]
+    # One number a pair; pairs are looked up in a sorted list, as a matrix over the batch's items would be O(U^2).
+    width = tf.cast(count, tf.int64)
+    keys = tf.cast(tf.gather(rows, hit), tf.int64) * width + tf.cast(tf.gather(end, hit), tf.int64)
+    order = tf.argsort(keys, stable=True)
+    known, group = tf.unique(tf.gather(keys, order))
+    sums = tf.math.unsorted_segment_sum(tf.gather(tf.gather(values, hit), order), group, tf.size(known))
+    # A last key above all others: the list is never empty, and its weight is 0.
+    known, sums = tf.concat([known, [width * width]], axis=0), tf.concat([sums, [0.0]], axis=0)
+    wide = tf.cast(place, tf.int64)
+    wanted = wide[:, :, None] * width + wide[:, None, :]
+    found = tf.reshape(tf.searchsorted(known, tf.reshape(wanted, [-1])), tf.shape(wanted))
+    return tf.where(tf.gather(known, found) == wanted, tf.gather(sums, found), 0.0)
 
 
 def _strictly_earlier(square: tf.Tensor) -> tf.Tensor:

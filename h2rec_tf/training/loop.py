@@ -18,7 +18,7 @@ from tqdm import tqdm
 from h2rec_tf.data.batches import TrainingBatches
 from h2rec_tf.data.sequences import Holdout, Sequences
 from h2rec_tf.errors import H2RecError, InputError
-from h2rec_tf.evaluation import evaluate
+from h2rec_tf.evaluation import Evaluation, evaluate
 from h2rec_tf.models.cold_start import cold_rows
 from h2rec_tf.models.h2rec import H2Rec
 from h2rec_tf.models.vector_recommender import VectorRecommender
@@ -138,6 +138,11 @@ def train(
         optimizer.build(model.trainable_variables)
         model.compile(optimizer=optimizer)
     popularity = np.bincount(train_split.items, minlength=model.num_items + 1)
+
+    def measure(holdout: Holdout) -> Evaluation:
+        recommender = VectorRecommender(model, max_length=max_length)
+        return evaluate(recommender, holdout, popularity=popularity, ks=(10,), recommendation_k=0)
+
     state, checkpoints = RunState(), None
     if directory is not None:
         run: tuple[Any, ...] = (
@@ -171,13 +176,7 @@ def train(
             began = time.perf_counter()
             limit = steps - int(optimizer.iterations.numpy())
             figures = _run_epoch(model, step_function, distribution, batches, state.epoch, limit, bar)
-            result = evaluate(
-                VectorRecommender(model, max_length=max_length),
-                validation,
-                popularity=popularity,
-                ks=(10,),
-                recommendation_k=0,
-            )
+            result = measure(validation)
             figures |= {name: result.metric(name) for name in ("ndcg@10", "hr@10")}
             figures["seconds"] = time.perf_counter() - began
             state.epoch += 1
@@ -202,20 +201,15 @@ def train(
         for variable, value in zip(model.variables, best_weights, strict=True):
             variable.assign(value)
     best = state.best
-
-    def ndcg(holdout: Holdout) -> float:
-        recommender = VectorRecommender(model, max_length=max_length)
-        return evaluate(recommender, holdout, popularity=popularity, ks=(10,), recommendation_k=0).metric("ndcg@10")
-
     if model.seen is not None:
         variable, part = model.seen.weight, _sample(validation, _CALIBRATION_USERS, seed)
 
         def quality(weight: float) -> float:
             variable.assign(weight)
-            return ndcg(part)
+            return measure(part).metric("ndcg@10")
 
         variable.assign(calibrate_seen(float(variable.numpy()), quality))
-        best = ndcg(validation)
+        best = measure(validation).metric("ndcg@10")
     if codes is not None and model.hash_ids is not None:
         rows = model.hash_ids.embeddings
         rows.assign(_with_cold_rows(rows.numpy(), codes, popularity))
