@@ -175,6 +175,8 @@ class LossConfig:
     teacher_text: float = number(0.5, low=0.0, high=1.0)
     # Neighbours of an item, of each kind.
     teacher_neighbours: int = number(50, low=1)
+    # Of an item's neighbours, how many a step draws; 0 takes all, which is exact and slower.
+    teacher_samples: int = number(16, low=0)
     # Latest items whose neighbours count, and the weight of an item relative to the one after it.
     teacher_last: int = number(3, low=1)
     teacher_decay: float = number(0.6, low=0.0, high=1.0)
@@ -187,7 +189,10 @@ class TrainingConfig:
     epochs: int = number(12, low=1)
     # An epoch is as many passes over the data as make at least so many steps, so that small data trains long enough.
     min_epoch_steps: int = number(150, low=0)
+    # Sequences in a step at most.
     batch_size: int = number(128, low=1)
+    # Positions in a step at most, padding counted: long histories make smaller batches; 0 sets no such limit.
+    batch_positions: int = number(1024, low=0)
     learning_rate: float = number(2e-3, low=0.0)
     schedule: str = choice("cosine", "constant", "linear")
     warmup_steps: int = number(0, low=0)

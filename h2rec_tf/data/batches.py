@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,10 +24,12 @@ class TrainingBatches:
     Attributes:
         sequences: the training split.
         max_length: items of history the model reads.
-        batch_size: windows in a batch; the last batch of an epoch may be smaller.
+        batch_size: windows in a batch at most.
         seed: of the order.
         bucketed: False pads every batch to `max_length + 1` (for comparison only).
         min_steps: an epoch is as many passes over the windows as make at least so many batches.
+        max_positions: positions in a batch at most, padding counted (one window always fits), so that long histories
+            make as many steps of as many targets as short ones; 0 sets no such limit.
     """
 
     sequences: Sequences
@@ -35,6 +38,7 @@ class TrainingBatches:
     seed: int = 0
     bucketed: bool = True
     min_steps: int = 0
+    max_positions: int = 0
 
     def windows(self) -> tuple[np.ndarray, np.ndarray]:
         """int64 starts and ends `[W]` of all windows in `sequences.items`; each has 2..max_length + 1 items."""
@@ -52,29 +56,42 @@ class TrainingBatches:
             yield from self._pass(turn)
 
     def _pass(self, number: int) -> Iterator[np.ndarray]:
-        generator = np.random.default_rng([self.seed, number])
         starts, ends = self.windows()
-        order = generator.permutation(len(starts))
-        if self.bucketed:
-            pool = _POOL * self.batch_size
-            for begin in range(0, len(order), pool):
-                part = order[begin : begin + pool]
-                order[begin : begin + pool] = part[np.argsort((ends - starts)[part], kind="stable")]
-        batches = [order[begin : begin + self.batch_size] for begin in range(0, len(order), self.batch_size)]
-        for index in generator.permutation(len(batches)):
-            rows = batches[index]
+        for rows in self._batches(number, ends - starts):
             width = int((ends - starts)[rows].max()) if self.bucketed else self.max_length + 1
             positions = ends[rows][:, None] - np.arange(width, 0, -1)[None, :]
             real = positions >= starts[rows][:, None]
             yield np.where(real, self.sequences.items[np.where(real, positions, 0)], 0).astype(np.int32)
 
+    def _batches(self, number: int, lengths: np.ndarray) -> list[np.ndarray]:
+        """Windows of each batch of pass `number`, in random order."""
+        generator = np.random.default_rng([self.seed, number])
+        order = generator.permutation(len(lengths))
+        batches = []
+        pool = _POOL * self.batch_size if self.bucketed else max(len(order), 1)
+        for begin in range(0, len(order), pool):
+            part = order[begin : begin + pool]
+            if self.bucketed:
+                # The longest first: a batch's width is that of its first window.
+                part = part[np.argsort(-lengths[part], kind="stable")]
+            first = 0
+            while first < len(part):
+                width = lengths[part[first]] if self.bucketed else self.max_length + 1
+                fitting = self.max_positions // int(width) if self.max_positions else self.batch_size
+                count = max(1, min(self.batch_size, fitting))
+                batches.append(part[first : first + count])
+                first += count
+        return [batches[index] for index in generator.permutation(len(batches))]
+
     def __len__(self) -> int:
-        return self._passes * self._batches
+        """Batches of the first epoch; of the others about as many, exactly so without `max_positions`."""
+        return self._passes * self._first_pass
 
-    @property
-    def _batches(self) -> int:
-        return -(-len(self.windows()[0]) // self.batch_size)
+    @functools.cached_property
+    def _first_pass(self) -> int:
+        starts, ends = self.windows()
+        return len(self._batches(0, ends - starts))
 
-    @property
+    @functools.cached_property
     def _passes(self) -> int:
-        return max(1, -(-self.min_steps // max(self._batches, 1)))
+        return max(1, -(-self.min_steps // max(self._first_pass, 1)))

@@ -68,6 +68,12 @@ class HashIdEmbedding(keras.layers.Layer):
             self.build(None)
         return tf.concat([tf.zeros([1, self.dimensions]), self.embeddings[1:-1]], axis=0)
 
+    def table_rows(self, items: tf.Tensor) -> tf.Tensor:
+        """int `[n]` item indices 0..N -> float32 `[n, d]`, their rows of `table`."""
+        if not self.built:
+            self.build(None)
+        return tf.gather(self.embeddings, items) * tf.cast(items != 0, tf.float32)[:, None]
+
     def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
         """`[...] -> [..., d]`."""
         return tf.TensorShape(input_shape).concatenate([self.dimensions])

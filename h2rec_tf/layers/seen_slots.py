@@ -84,6 +84,12 @@ class SeenSlots(keras.layers.Layer):
             self.build(None)
         return tf.one_hot(self.rows[:-1], self.num_slots, dtype=tf.float32)
 
+    def table_rows(self, items: tf.Tensor) -> tf.Tensor:
+        """int `[n]` item indices -> float32 `[n, m]`, their rows of `table`."""
+        if not self.built:
+            self.build(None)
+        return tf.one_hot(tf.gather(self.rows, items), self.num_slots, dtype=tf.float32)
+
     def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
         """`[B, T] -> [B, T, m]`."""
         return tf.TensorShape(input_shape).concatenate([self.num_slots])

@@ -127,6 +127,17 @@ class SemanticIdEmbedding(keras.layers.Layer):
         segments = np.repeat(np.arange(self.num_items, dtype=np.int32), self.levels)
         return tf.pad(combine(self.embeddings, tf.constant(rows), tf.constant(segments)), [[1, 0], [0, 0]])
 
+    def table_rows(self, items: tf.Tensor) -> tf.Tensor:
+        """int32 `[n]` item indices 0..N -> float32 `[n, d]`, their rows of `table`."""
+        if self._project is not None:
+            return tf.cast(self(items), tf.float32)
+        if not self.built:
+            self.build(None)
+        combine = tf.sparse.segment_mean if self.fusion == "mean" else tf.sparse.segment_sum
+        rows = tf.reshape(tf.gather(tf.constant(self._rows), items), [-1])
+        vectors = combine(self.embeddings, rows, tf.repeat(tf.range(tf.shape(items)[0]), self.levels))
+        return vectors * tf.cast(items != 0, tf.float32)[:, None]
+
     def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
         """`[...] -> [..., d]`."""
         return tf.TensorShape(input_shape).concatenate([self.dimensions])

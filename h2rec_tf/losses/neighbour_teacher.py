@@ -17,17 +17,28 @@ class NeighbourTeacher(keras.layers.Layer):
     distribution after items `i_1..i_t` is `q_t = sum_a w_a q(.|i_{t-a})` over the `last` items, `w_a` in proportion to
     `decay ** a`, without the items seen so far; `q(.|i)` are the neighbour weights of item i. The cross-entropy of a
     softmax over inner products with soft targets is `lse_j(u . v_j) - u . sum_j q_j v_j`, so the sum is all it needs:
-    O(P) an item instead of O(N), and no pass over the catalogue that the loss does not make anyway.
+    O(P) an item instead of O(N). With `samples` the sum is estimated from that many neighbours an item, drawn anew for
+    each call in proportion to their weights (systematic sampling, unbiased where nothing was seen): O(samples).
 
     Args:
         neighbours: int `[N + 1, P]` item indices, 0 pads.
         weights: float `[N + 1, P]` probabilities; a row sums to 1, or to 0 for an item without neighbours.
         last: items of history that are asked.
         decay: weight of an item relative to the one after it.
+        samples: neighbours drawn for each of a batch's items; 0 takes all.
+        seed: of the draws.
     """
 
     def __init__(
-        self, *, neighbours: np.ndarray, weights: np.ndarray, last: int = 3, decay: float = 0.6, **kwargs: Any
+        self,
+        *,
+        neighbours: np.ndarray,
+        weights: np.ndarray,
+        last: int = 3,
+        decay: float = 0.6,
+        samples: int = 0,
+        seed: int = 0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
         self.neighbours = np.asarray(neighbours, np.int32)
@@ -38,36 +49,75 @@ class NeighbourTeacher(keras.layers.Layer):
             raise ValueError(f"`last` must be at least 1, got {last}")
         self.last = last
         self.decay = decay
+        self.samples = samples
+        self.seed = seed
+        # Tracked, so that a training run resumed from a checkpoint draws the same neighbours.
+        self._generator = tf.random.Generator.from_seed(seed) if samples else None
 
-    def call(self, history: tf.Tensor, table: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def edges(self, history: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The neighbours that a batch asks.
+
+        Args:
+            history: int32 `[B, T]` item indices, 0 pads.
+
+        Returns:
+            int32 `[U]`, the batch's items, ascending, 0 among them where something pads; int32 `[U, P]` neighbours
+            (0: none) and float32 `[U, P]` weights of each, P being `samples` where that is set.
+        """
+        # Each of the batch's items once: long histories repeat them.
+        items = tf.sort(tf.unique(tf.reshape(self._known(history), [-1]))[0])
+        neighbours = tf.gather(tf.constant(self.neighbours), items)
+        weights = tf.gather(tf.constant(self.weights_of_neighbours), items)
+        if self._generator is None or not self.neighbours.shape[1]:
+            return items, neighbours, weights
+        ends = tf.cumsum(weights, axis=1)
+        steps = tf.range(self.samples, dtype=tf.float32) + self._generator.uniform([tf.shape(items)[0], 1])
+        picked = tf.searchsorted(ends, steps / self.samples * ends[:, -1:], side="right")
+        picked = tf.minimum(picked, self.neighbours.shape[1] - 1)
+        mean = tf.repeat(ends[:, -1:] / self.samples, self.samples, axis=1)
+        return items, tf.gather(neighbours, picked, batch_dims=1), mean
+
+    def _known(self, history: tf.Tensor) -> tf.Tensor:
+        # A cloze mask token hides an item; it has no neighbours.
+        return tf.where(history < len(self.neighbours), history, 0)
+
+    def call(
+        self,
+        history: tf.Tensor,
+        table: tf.Tensor,
+        *,
+        rows: tf.Tensor | None = None,
+        edges: tuple[tf.Tensor, tf.Tensor, tf.Tensor] | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """The expected item vector at each position.
 
         Args:
             history: int32 `[B, T]` item indices, 0 pads; N + 1 is a cloze mask token.
-            table: float32 `[N + 1, D]` item vectors; the gradient reaches it.
+            table: float32 `[n, D]` item vectors; the gradient reaches it.
+            rows: int32 `[n]`, ascending item indices of the table's rows; None: row i is item i.
+            edges: what `edges` gave; None asks it.
 
         Returns:
             float32 `[B, T, D]` expected vectors, and float32 `[B, T]`: 1 where the teacher has an opinion, else 0 (the
             vector is zero there).
         """
-        # A cloze mask token hides an item; it has no neighbours.
-        history = tf.where(history < len(self.neighbours), history, 0)
-        # Each of the batch's items once: long histories repeat them, and only they can be masked below.
-        items = tf.sort(tf.unique(tf.reshape(history, [-1]))[0])
-        count = tf.shape(items)[0]
-        place = tf.searchsorted(items, tf.reshape(history, [-1]))
-        place = tf.reshape(place, tf.shape(history))
-        neighbours = tf.gather(tf.constant(self.neighbours), items)
-        weights = tf.gather(tf.constant(self.weights_of_neighbours), items)
+        history = self._known(history)
+        items, neighbours, weights = self.edges(history) if edges is None else edges
+        count, width = tf.shape(items)[0], neighbours.shape[1]
+        place = tf.reshape(tf.searchsorted(items, tf.reshape(history, [-1])), tf.shape(history))
         # A sparse product: the neighbours' vectors, [U, P, D], never exist.
-        rows = tf.repeat(tf.range(count), self.neighbours.shape[1])
+        begins = tf.repeat(tf.range(count), width)
         columns, values = tf.reshape(neighbours, [-1]), tf.reshape(weights, [-1])
-        indices = tf.cast(tf.stack([rows, columns], axis=1), tf.int64)
+        if rows is None:
+            found, own_vectors = columns, tf.gather(table, items)
+        else:
+            found, own_vectors = tf.searchsorted(rows, columns), tf.gather(table, tf.searchsorted(rows, items))
+        indices = tf.cast(tf.stack([begins, found], axis=1), tf.int64)
         matrix = tf.SparseTensor(indices, values, tf.cast([count, tf.shape(table)[0]], tf.int64))
         means = tf.gather(tf.sparse.sparse_dense_matmul(matrix, table), place)
         mass = tf.gather(tf.reduce_sum(weights, axis=1), place)
         # Weight that each item gives to each item of its own row, counted once where an item repeats.
-        own = _pair_weights(items, rows, columns, values, place)
+        own = _pair_weights(items, begins, columns, values, place)
         equal = history[:, :, None] == history[:, None, :]
         first = tf.logical_and(tf.reduce_all(~_strictly_earlier(equal), axis=2), history != 0)
         own *= tf.cast(first, tf.float32)[:, None, :]
@@ -80,7 +130,7 @@ class NeighbourTeacher(keras.layers.Layer):
             seen += factor[..., None] * _delayed(own, age)
         # What comes later may be expected; what was seen up to the position is not.
         seen = tf.linalg.band_part(seen, -1, 0)
-        total -= tf.matmul(seen, tf.gather(table, history))
+        total -= tf.matmul(seen, tf.gather(own_vectors, place))
         share -= tf.reduce_sum(seen, axis=2)
         # Below this only rounding is left.
         known = share > 1e-3
@@ -94,6 +144,8 @@ class NeighbourTeacher(keras.layers.Layer):
             "weights": self.weights_of_neighbours.tolist(),
             "last": self.last,
             "decay": self.decay,
+            "samples": self.samples,
+            "seed": self.seed,
         }
         return {**super().get_config(), **config}
 

@@ -133,39 +133,73 @@ class NextItemLoss(keras.layers.Layer):
         # Tracked, so that a training run resumed from a checkpoint draws the same negatives.
         self._generator = tf.random.Generator.from_seed(seed)
 
-    def call(self, users: tf.Tensor, targets: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
-        """float32 `[M, D]`, int32 `[M]`, float32 `[N + 1, D]` -> scalar mean loss; 0 where M is 0."""
+    def draw(self, targets: tf.Tensor) -> tf.Tensor | None:
+        """Negatives for a batch of int32 `[M]` targets: int32 `[S]` (sampled softmax) or `[M, n]` (BCE), else None."""
+        if self.kind == "sampled_softmax":
+            negatives = 1 + tf.searchsorted(tf.constant(self._cumulative), self._generator.uniform([self.negatives]))
+            return tf.minimum(negatives, len(self._cumulative))
+        if self.kind == "bce":
+            shape = [tf.shape(targets)[0], self.negatives]
+            return self._generator.uniform(shape, 1, len(self._cumulative) + 1, dtype=tf.int32)
+        return None
+
+    def call(
+        self,
+        users: tf.Tensor,
+        targets: tf.Tensor,
+        table: tf.Tensor,
+        *,
+        items: tf.Tensor | None = None,
+        negatives: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """The loss of a batch.
+
+        Args:
+            users: float32 `[M, D]`.
+            targets: int32 `[M]` item indices.
+            table: float32 `[n, D]` item vectors.
+            items: int32 `[n]`, ascending item indices of the table's rows; None: row i is item i.
+            negatives: what `draw` gave; None draws.
+
+        Returns:
+            Scalar mean loss; 0 where M is 0.
+        """
+
+        def rows(indices: tf.Tensor) -> tf.Tensor:
+            return indices if items is None else tf.reshape(tf.searchsorted(items, _flat(indices)), tf.shape(indices))
+
         count = tf.cast(tf.shape(targets)[0], tf.float32)
         if self._retrieval is not None:
+            candidates = tf.gather(table, rows(targets))
             # The task cannot take an empty batch.
-            total = tf.cond(count > 0, lambda: self._in_batch(users, targets, table), lambda: tf.zeros([]))
+            total = tf.cond(count > 0, lambda: self._in_batch(users, targets, candidates), lambda: tf.zeros([]))
             return tf.math.divide_no_nan(total, count)
         if self.kind == "full_softmax":
             losses = full_softmax(users, targets, table, temperature=self.temperature)
-        elif self.kind == "sampled_softmax":
-            draws = self._generator.uniform([self.negatives])
-            negatives = 1 + tf.searchsorted(tf.constant(self._cumulative), draws)
-            negatives = tf.minimum(negatives, len(self._cumulative))
+            return tf.math.divide_no_nan(tf.reduce_sum(losses), count)
+        drawn = self.draw(targets) if negatives is None else negatives
+        if self.kind == "sampled_softmax":
+            log_q = tf.constant(self._log_q)
             losses = sampled_softmax(
                 users,
-                targets,
+                rows(targets),
                 table,
-                negatives=negatives,
-                log_q=tf.constant(self._log_q),
+                negatives=rows(drawn),
+                log_q=log_q if items is None else tf.gather(log_q, items),
                 temperature=self.temperature,
             )
         else:
-            shape = [tf.shape(targets)[0], self.negatives]
-            negatives = self._generator.uniform(shape, 1, len(self._cumulative) + 1, dtype=tf.int32)
-            losses = binary_cross_entropy(users, targets, table, negatives=negatives, temperature=self.temperature)
+            losses = binary_cross_entropy(
+                users, rows(targets), table, negatives=rows(drawn), temperature=self.temperature
+            )
         return tf.math.divide_no_nan(tf.reduce_sum(losses), count)
 
     # The task's Python conditions on tensors need AutoGraph, which callers may have switched off.
     @tf.function(reduce_retracing=True)
-    def _in_batch(self, users: tf.Tensor, targets: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
+    def _in_batch(self, users: tf.Tensor, targets: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
         return self._retrieval(  # type: ignore[misc]
             users,
-            tf.gather(table, targets),
+            candidates,
             candidate_sampling_probability=tf.gather(tf.constant(self._batch_share), targets),
             candidate_ids=targets,
             compute_metrics=False,
@@ -181,3 +215,7 @@ class NextItemLoss(keras.layers.Layer):
             "seed": self.seed,
         }
         return {**super().get_config(), **config}
+
+
+def _flat(indices: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(indices, [-1])

@@ -140,6 +140,8 @@ def build_model(
             weights=near[1],
             last=loss.teacher_last,
             decay=loss.teacher_decay,
+            samples=loss.teacher_samples,
+            seed=seed,
             name="teacher",
         )
     with_items = has_hid and has_sid and loss.item_alignment > 0

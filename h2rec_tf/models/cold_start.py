@@ -5,22 +5,25 @@ from __future__ import annotations
 import numpy as np
 
 
-def cold_rows(rows: np.ndarray, codes: np.ndarray, popularity: np.ndarray) -> np.ndarray:
+def cold_rows(rows: np.ndarray, codes: np.ndarray, popularity: np.ndarray, *, share: float = 1.0) -> np.ndarray:
     """Gives each cold item the weighted mean HID row of trained items that share its longest code prefix.
 
     Weights are training interactions. An item that shares not even the first code gets the mean of all trained items.
+    With a `share` below 1 the row's direction is `share` times the mean's plus `1 - share` times that of the row as it
+    stands, which training knows as a negative only; its length is the mean's.
 
     Args:
         rows: float `[N, d]` HID rows; row r is item index r + 1.
         codes: int `[N, L]`.
         popularity: int `[N + 1]` training interactions by item index.
+        share: of the mean, 0..1; 0 changes nothing.
 
     Returns:
         float `[N, d]`: a copy with the rows of cold items (popularity 0) replaced.
     """
     weight = popularity[1:].astype(np.float64)
     cold = weight == 0
-    if not cold.any() or cold.all():
+    if not cold.any() or cold.all() or not share:
         return rows.copy()
     result = rows.copy()
     result[cold] = (rows * weight[:, None]).sum(axis=0) / weight.sum()
@@ -39,4 +42,12 @@ def cold_rows(rows: np.ndarray, codes: np.ndarray, popularity: np.ndarray) -> np
         sums = np.zeros((len(wanted), rows.shape[1]))
         np.add.at(sums, slot[group[used]], rows[used] * weight[used, None])
         result[shared] = (sums / mass[wanted, None])[place]
+    if share < 1.0:
+        length = np.linalg.norm(result[cold], axis=1, keepdims=True)
+        mixed = share * _unit(result[cold]) + (1.0 - share) * _unit(rows[cold])
+        result[cold] = _unit(mixed) * length
     return result
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

@@ -121,6 +121,15 @@ class H2Rec(tfrs.Model):
         )
         return self._scored(*(part.table() for part in parts))
 
+    def learned_rows(self, items: tf.Tensor) -> tf.Tensor:
+        """int32 `[n]` item indices 0..N -> float32 `[n, D]`, their rows of `learned_table`; O(n)."""
+        if self.branches == "sum":
+            return self._scored(self.hash_ids.table_rows(items) + self.semantic_ids.table_rows(items))
+        parts = {"hid": [self.hash_ids], "sid": [self.semantic_ids]}.get(
+            self.branches, [self.hash_ids, self.semantic_ids]
+        )
+        return self._scored(*(part.table_rows(items) for part in parts))
+
     @property
     def seen_size(self) -> int:
         """Last columns of user and item vectors that only tell what was seen; they say nothing about likeness."""
@@ -230,10 +239,22 @@ class H2Rec(tfrs.Model):
         outputs = self.encode(history, with_masked=self.user_alignment is not None, training=training)
         where = tf.where(predicted)
         next_items = tf.gather_nd(targets, where)
-        total = self.next_item(tf.gather_nd(outputs["user"], where), next_items, self.item_table())
+        negatives = self.next_item.draw(next_items)
+        edges = None if self.teacher is None else self.teacher.edges(history)
+        rows, learned = self._asked_items(next_items, negatives, edges)
+        table = learned
+        if self.seen is not None:
+            seen = self.seen.table() if rows is None else self.seen.table_rows(rows)
+            table = tf.concat([learned, seen], axis=1)
+        users = tf.gather_nd(outputs["user"], where)
+        total = self.next_item(users, next_items, table, items=rows, negatives=negatives)
         self._loss_means["next_item_loss"].update_state(total)
         if self.teacher is not None:
-            loss = self._teacher_loss(history, next_items, where, tf.gather_nd(outputs["learned"], where))
+            # The seen part is left out: the teacher names no seen item, and who shares its slots says nothing.
+            expected, known = self.teacher(history, learned, rows=rows, edges=edges)
+            place = next_items if rows is None else tf.searchsorted(rows, next_items)
+            moved = tf.gather(learned, place) - tf.gather_nd(expected, where)
+            loss = self._teacher_loss(tf.gather_nd(outputs["learned"], where), moved, tf.gather_nd(known, where))
             self._loss_means["teacher_loss"].update_state(loss)
             total += self.teacher_share * loss
         if self.item_alignment is not None:
@@ -247,15 +268,30 @@ class H2Rec(tfrs.Model):
         # Replicas' gradients are summed; each carries its share of the mean.
         return total / tf.distribute.get_strategy().num_replicas_in_sync
 
-    def _teacher_loss(self, history: tf.Tensor, next_items: tf.Tensor, where: tf.Tensor, users: tf.Tensor) -> tf.Tensor:
+    def _asked_items(
+        self, targets: tf.Tensor, negatives: tf.Tensor | None, edges: tuple[tf.Tensor, tf.Tensor, tf.Tensor] | None
+    ) -> tuple[tf.Tensor | None, tf.Tensor]:
+        """Items that a step's losses ask for, ascending, and their vectors without the seen part.
+
+        None and the whole table for a softmax over the catalogue. Else a step costs what its batch holds, not what the
+        catalogue holds.
+        """
+        if self.next_item.kind == "full_softmax":
+            return None, self.learned_table()
+        asked = [targets]
+        if negatives is not None:
+            asked.append(tf.reshape(negatives, [-1]))
+        if edges is not None:
+            asked += [edges[0], tf.reshape(edges[1], [-1])]
+        items = tf.sort(tf.unique(tf.concat(asked, axis=0))[0])
+        return items, self.learned_rows(items)
+
+    def _teacher_loss(self, users: tf.Tensor, moved: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
         """What moves a share of the softmax's targets from the observed items to the teacher's (`NeighbourTeacher`).
 
-        The seen part is left out: the teacher names no seen item, and who shares its slots says nothing.
+        `[M, D]` users, `[M, D]` observed less expected item vectors, `[M]` 1 where the teacher has an opinion.
         """
-        table = self.learned_table()
-        expected, known = self.teacher(history, table)  # type: ignore[misc]
-        moved = tf.gather(table, next_items) - tf.gather_nd(expected, where)
-        gains = tf.reduce_sum(users * moved, axis=1) * tf.gather_nd(known, where) / self.next_item.temperature
+        gains = tf.reduce_sum(users * moved, axis=1) * known / self.next_item.temperature
         return tf.math.divide_no_nan(tf.reduce_sum(gains), tf.cast(tf.shape(gains)[0], gains.dtype))
 
     def train_step(self, inputs: Any) -> dict[str, tf.Tensor]:

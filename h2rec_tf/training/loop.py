@@ -22,7 +22,7 @@ from h2rec_tf.evaluation import Evaluation, evaluate
 from h2rec_tf.models.cold_start import cold_rows
 from h2rec_tf.models.h2rec import H2Rec
 from h2rec_tf.models.vector_recommender import VectorRecommender
-from h2rec_tf.training.calibration import calibrate_seen
+from h2rec_tf.training.calibration import calibrate_cold, calibrate_seen
 from h2rec_tf.training.execution import adam, computing_in, strategy_named
 from h2rec_tf.training.logs import TensorBoardLog
 from h2rec_tf.training.schedule import WarmupSchedule
@@ -67,6 +67,7 @@ def train(
     epochs: int = 100,
     min_epoch_steps: int = 0,
     batch_size: int = 128,
+    batch_positions: int = 0,
     learning_rate: float = 1e-3,
     schedule: str = "constant",
     warmup_steps: int = 0,
@@ -86,7 +87,8 @@ def train(
 ) -> TrainingResult:
     """Trains until validation NDCG@10 (full ranking) stops rising, and returns the best epoch's model.
 
-    The weight of the model's seen part is then set on validation users (`calibrate_seen`).
+    The weight of the model's seen part and the place of cold items are then set on validation users
+    (`calibrate_seen`, `calibrate_cold`).
 
     Args:
         build: makes the model; called inside the distribution strategy's scope.
@@ -95,7 +97,9 @@ def train(
         max_length: items of history the model reads.
         epochs: at most so many.
         min_epoch_steps: an epoch is as many passes over the data as make at least so many steps.
-        batch_size: sequences in a step, over all replicas.
+        batch_size: sequences in a step at most, over all replicas.
+        batch_positions: positions in a step at most, padding counted: long histories make smaller batches; 0 sets no
+            such limit.
         learning_rate: Adam's, at its peak.
         schedule: "constant", "cosine" or "linear" after the warm-up.
         warmup_steps: steps of linear warm-up.
@@ -118,7 +122,9 @@ def train(
         InputError: no sequence of two items to train on, or nothing to validate on.
         H2RecError: the loss stopped being finite.
     """
-    batches = TrainingBatches(train_split, max_length, batch_size, seed, min_steps=min_epoch_steps)
+    batches = TrainingBatches(
+        train_split, max_length, batch_size, seed, min_steps=min_epoch_steps, max_positions=batch_positions
+    )
     if not len(batches):
         raise InputError(
             "training: no user has two or more items in the training split; check the split and k-core options"
@@ -147,6 +153,7 @@ def train(
     if directory is not None:
         run: tuple[Any, ...] = (
             batch_size,
+            batch_positions,
             min_epoch_steps,
             learning_rate,
             schedule,
@@ -172,9 +179,11 @@ def train(
     with tqdm(
         total=steps, initial=int(optimizer.iterations.numpy()), unit="step", disable=None if progress else True
     ) as bar:
-        while state.epoch < epochs and state.waited < patience and int(optimizer.iterations.numpy()) < steps:
+        while state.epoch < epochs and state.waited < patience:
             began = time.perf_counter()
-            limit = steps - int(optimizer.iterations.numpy())
+            limit = max_steps - int(optimizer.iterations.numpy()) if max_steps else None
+            if limit is not None and limit <= 0:
+                break
             figures = _run_epoch(model, step_function, distribution, batches, state.epoch, limit, bar)
             result = measure(validation)
             figures |= {name: result.metric(name) for name in ("ndcg@10", "hr@10")}
@@ -210,9 +219,18 @@ def train(
 
         variable.assign(calibrate_seen(float(variable.numpy()), quality))
         best = measure(validation).metric("ndcg@10")
-    if codes is not None and model.hash_ids is not None:
-        rows = model.hash_ids.embeddings
-        rows.assign(_with_cold_rows(rows.numpy(), codes, popularity))
+    if codes is not None and model.hash_ids is not None and (popularity[1:] == 0).any():
+        table, trained = model.hash_ids.embeddings, model.hash_ids.embeddings.numpy()
+        part = _sample(validation, _CALIBRATION_USERS, seed)
+
+        def quality_with(share: float) -> float:
+            table.assign(_with_cold_rows(trained, codes, popularity, share))
+            return measure(part).metric("ndcg@10")
+
+        share = calibrate_cold(quality_with)
+        table.assign(_with_cold_rows(trained, codes, popularity, share))
+        best = measure(validation).metric("ndcg@10")
+        _LOG.info("cold items: %.0f %% of their code neighbours' direction, ndcg@10 %.4f", 100 * share, best)
     return TrainingResult(model, state.best_epoch, best, state.history, state.seconds)
 
 
@@ -222,7 +240,7 @@ def _run_epoch(
     distribution: tf.distribute.Strategy,
     batches: TrainingBatches,
     epoch: int,
-    limit: int,
+    limit: int | None,
     bar: tqdm,
 ) -> dict[str, float]:
     data = _epoch_data(batches, epoch, distribution)
@@ -231,7 +249,7 @@ def _run_epoch(
     losses, sequences, began = [], 0, time.perf_counter()
     for batch in itertools.islice(data, limit):
         losses.append(step_function(batch))
-        sequences += batches.batch_size
+        sequences += sum(len(part) for part in distribution.experimental_local_results(batch))
         bar.update()
     seconds = time.perf_counter() - began
     total = float(np.mean([loss.numpy() for loss in losses]))
@@ -285,7 +303,7 @@ def _fingerprint(run: tuple[Any, ...], split: Sequences, model: H2Rec) -> str:
     return digest.hexdigest()
 
 
-def _with_cold_rows(rows: np.ndarray, codes: np.ndarray, popularity: np.ndarray) -> np.ndarray:
+def _with_cold_rows(rows: np.ndarray, codes: np.ndarray, popularity: np.ndarray, share: float) -> np.ndarray:
     rows = rows.copy()
-    rows[1:-1] = cold_rows(rows[1:-1], codes, popularity)
+    rows[1:-1] = cold_rows(rows[1:-1], codes, popularity, share=share)
     return rows

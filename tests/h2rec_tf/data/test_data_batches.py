@@ -84,6 +84,19 @@ def test_bucketing_changes_padding_but_not_the_windows(bucketed: bool) -> None:
     assert share < 0.1 if bucketed else share > 0.3
 
 
+@pytest.mark.parametrize("bucketed", [True, False])
+def test_long_histories_make_smaller_batches(bucketed: bool) -> None:
+    sequences = _unique_items([[0] * (2 + row % 7) for row in range(200)])
+    whole = TrainingBatches(sequences, 8, 10, bucketed=bucketed)
+    bounded = TrainingBatches(sequences, 8, 10, bucketed=bucketed, max_positions=24)
+    produced = list(bounded.epoch(0))
+    assert _sorted(produced) == _sorted(list(whole.epoch(0)))
+    assert max(batch.size for batch in produced) <= 24
+    assert len(produced) == len(bounded) > len(whole)
+    # Where even one window is too long, it comes alone.
+    assert {len(batch) for batch in TrainingBatches(sequences, 8, 10, max_positions=1).epoch(0)} == {1}
+
+
 def test_nothing_to_train_on_is_no_batch() -> None:
     for rows in ([], [[]], [[1], [2]]):
         batches = TrainingBatches(Sequences.from_lists(rows), 3, 2)

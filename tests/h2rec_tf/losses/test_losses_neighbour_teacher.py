@@ -57,9 +57,38 @@ def test_expects_the_mean_vector_of_its_distribution(items: list[int], padding: 
         assert known[0, padding + place] == float(share.sum() > 0)
 
 
+def test_a_table_of_the_asked_items_gives_what_the_whole_one_gives() -> None:
+    history = tf.constant([[0, 2, 5], [5, 5, 1]])
+    edges = TEACHER.edges(history)
+    rows = np.unique(np.concatenate([edges[0].numpy(), edges[1].numpy().ravel()]))
+    for found, expected in zip(
+        TEACHER(history, tf.constant(TABLE[rows]), rows=tf.constant(rows), edges=edges),
+        TEACHER(history, tf.constant(TABLE)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_drawn_neighbours_expect_the_same_vector_in_the_mean() -> None:
+    drawing = NeighbourTeacher(neighbours=NEIGHBOURS, weights=WEIGHTS, last=LAST, decay=DECAY, samples=3, seed=1)
+    # Nothing of the history is a neighbour of its own, so that no draw is discarded.
+    item = next(item for item in range(1, COUNT) if item not in NEIGHBOURS[item])
+    history = tf.constant([[item]])
+    assert drawing.edges(history)[1].shape == (1, 3)
+    draws = np.stack([drawing(history, tf.constant(TABLE))[0].numpy()[0, 0] for _ in range(400)])
+    exact = TEACHER(history, tf.constant(TABLE))[0].numpy()[0, 0]
+    assert draws.std(axis=0).max() > 0.01, "each call draws anew"
+    np.testing.assert_allclose(draws.mean(axis=0), exact, atol=5 * draws.std(axis=0).max() / 20)
+    # Weights that are whole multiples of a sample's leave nothing to chance.
+    even = NeighbourTeacher(neighbours=np.array([[0, 0], [2, 3]]), weights=np.array([[0, 0], [0.75, 0.25]]), samples=4)
+    assert sorted(even.edges(tf.constant([[1]]))[1].numpy()[0]) == [2, 2, 2, 3]
+
+
 def test_the_loss_is_the_cross_entropy_with_the_mixed_targets() -> None:
     """Next-item loss plus teacher loss is the softmax cross-entropy whose targets give the teacher its share."""
-    model = tiny_model(**{"model.branches": "hid", "model.seen_slots": 0, "loss.teacher": 0.4})
+    model = tiny_model(
+        **{"model.branches": "hid", "model.seen_slots": 0, "loss.teacher": 0.4, "loss.teacher_samples": 0}
+    )
     items = np.array([[3, 9, 14, 21]], np.int32)
     table, teacher = model.item_table(), model.teacher
     users = model.encode(tf.constant(items[:, :-1]))["user"][0]

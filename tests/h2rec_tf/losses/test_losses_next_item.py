@@ -48,6 +48,17 @@ def test_sampled_softmax_corrects_each_score_by_its_expected_draws(temperature: 
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "full_softmax"])
+def test_a_table_of_the_asked_items_gives_the_loss_of_the_whole_one(kind: str) -> None:
+    loss = _loss(kind, negatives=1)
+    negatives = loss.draw(tf.constant(TARGETS))
+    asked = [TARGETS] if negatives is None else [TARGETS, negatives.numpy().ravel()]
+    items = np.unique(np.concatenate(asked))
+    assert len(items) < N
+    found = loss(USERS, TARGETS, TABLE[items], items=tf.constant(items), negatives=negatives)
+    np.testing.assert_allclose(found, loss(USERS, TARGETS, TABLE, negatives=negatives), rtol=1e-5)
+
+
 def test_sampled_softmax_equals_tensorflows() -> None:
     negatives = np.asarray([3, 8, 1, 10], np.int64)
     count = np.linspace(0.1, 0.9, N + 1).astype(np.float32)

@@ -44,3 +44,12 @@ def test_a_cold_item_takes_the_row_of_its_nearest_trained_item() -> None:
     found = cold_rows(rows, codes, np.asarray([0, 4, 12, 0, 0]))
     np.testing.assert_allclose(found[2], [1.0, 0.0])
     np.testing.assert_allclose(found[3], [0.25, 0.75], err_msg="no shared code: the weighted mean of all")
+
+
+def test_a_smaller_share_turns_the_row_towards_where_it_stood() -> None:
+    rows = np.asarray([[3.0, 0.0], [0.0, 7.0]])
+    codes, popularity = np.asarray([[0], [0]]), np.asarray([0, 5, 0])
+    np.testing.assert_allclose(cold_rows(rows, codes, popularity, share=0.5)[1], np.asarray([3.0, 3.0]) / 2**0.5)
+    np.testing.assert_array_equal(cold_rows(rows, codes, popularity, share=0.0), rows)
+    lengths = [np.linalg.norm(cold_rows(rows, codes, popularity, share=share)[1]) for share in (0.2, 0.8, 1.0)]
+    np.testing.assert_allclose(lengths, 3.0)

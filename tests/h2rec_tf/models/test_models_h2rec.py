@@ -164,6 +164,14 @@ def test_item_table_holds_what_the_score_uses(name: str) -> None:
         np.testing.assert_allclose(np.linalg.norm(half, axis=1), length, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_rows_of_the_table_are_computed_apart(name: str) -> None:
+    model = _model(name)
+    items = tf.constant([4, 0, 9, 4])
+    np.testing.assert_allclose(model.learned_rows(items), model.learned_table().numpy()[items], atol=1e-6)
+    np.testing.assert_array_equal(model.seen.table_rows(items), model.seen.table().numpy()[items])
+
+
 def test_dot_scores_are_not_normalised() -> None:
     model = tiny_model(**{"model.score": "dot"})
     np.testing.assert_array_equal(model.item_table().numpy()[1:, :DIMENSIONS], model.hash_ids.table().numpy()[1:])
