@@ -59,7 +59,7 @@ def listening_values(given: dict[str, Any]) -> dict[str, Any]:
     """Fields of a server's options from what `listening` was given."""
     port, rest_port = given["port"], given["rest_port"]
     if rest_port is None:
-        rest_port = port + 1 if port else 0
+        rest_port = port + 1 if 0 < port < 65535 else 0
     return {
         "host": given["host"],
         "port": port,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-import pathlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from h2rec_tf.errors import InputError
+from serving.cli.options import connecting, connection_of
 from serving.server.options import ServerOptions
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ _DEFAULT_TARGET = f"{_DEFAULTS.host}:{_DEFAULTS.port}"
 
 
 @click.command()
-@click.option("--target", default=_DEFAULT_TARGET, show_default=True, metavar="HOST:PORT", help="The model server.")
+@connecting(_DEFAULT_TARGET)
 @click.option(
     "--history",
     "histories",
@@ -35,40 +34,28 @@ _DEFAULT_TARGET = f"{_DEFAULTS.host}:{_DEFAULTS.port}"
 )
 @click.option("--version", type=click.IntRange(min=0), help="Ask this version; default: the newest.")
 @click.option("--label", default="", help="Ask the version with this label.")
-@click.option("--tls", is_flag=True, help="The server's connection is encrypted.")
-@click.option("--ca", default="", metavar="FILE", help="PEM file of the authority that signed its certificate.")
-@click.option("--certificate", default="", metavar="FILE", help="PEM file of your certificate, where it is asked for.")
-@click.option("--key", default="", metavar="FILE", help="PEM file of its private key.")
-@click.option("--token-file", default="", metavar="FILE", help="File whose first line is the bearer token.")
 @click.option(
     "--timeout", default=10.0, show_default=True, type=click.FloatRange(min=0.001), help="Seconds for a call."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a user instead of tables.")
 def recommend(
     histories: tuple[str, ...],
-    target: str,
     k: int,
     model_name: str,
     version: int | None,
     label: str,
-    tls: bool,
-    ca: str,
-    certificate: str,
-    key: str,
-    token_file: str,
     timeout: float,
     as_json: bool,
+    **connection: Any,
 ) -> None:
     """Ask a model server for recommendations."""
     if version is not None and label:
         raise click.UsageError("give one of --version and --label")
     rows = [_item_ids(history) for history in histories]
-    from serving.client import Client, Connection
+    from serving.client import Client
 
-    connection = Connection(
-        target, tls=tls, ca=ca, certificate=certificate, key=key, token=_token(token_file) if token_file else ""
-    )
-    with Client(connection, model_name=model_name, version=version, label=label, timeout=timeout) as client:
+    where = connection_of(connection)
+    with Client(where, model_name=model_name, version=version, label=label, timeout=timeout) as client:
         answers = client.recommend(rows, k)
         known = sorted({item for row in rows for item in row})
         titles = dict(zip(known, client.titles(known), strict=True))
@@ -79,13 +66,6 @@ def recommend(
         if number:
             click.echo()
         click.echo(_table(row, titles, answer))
-
-
-def _token(path: str) -> str:
-    try:
-        return pathlib.Path(path).read_text(encoding="utf-8").partition("\n")[0].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--token-file {path}: cannot be read ({error})") from error
 
 
 def _item_ids(text: str) -> list[str]:

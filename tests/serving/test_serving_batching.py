@@ -17,6 +17,7 @@ from serving.server.errors import RequestError
 from serving.server.model_server import ModelServer
 from serving.server.options import Batching, ServerOptions
 from serving.server.signature import Feeds
+from serving.server.workers import Workers
 
 
 def texts(rows):
@@ -50,11 +51,14 @@ def run(scenario, **options):
     """Runs `scenario(batcher, model)` in an event loop."""
     model = Model()
 
-    async def main(pool):
-        return await scenario(Batcher(model, Batching(parallel=1, **options), pool), model)
+    async def main():
+        return await scenario(Batcher(model, Batching(parallel=1, **options), workers), model)
 
-    with futures.ThreadPoolExecutor(2) as pool:
-        return asyncio.run(main(pool)), model
+    workers = Workers(2, "test")
+    try:
+        return asyncio.run(main()), model
+    finally:
+        workers.close()
 
 
 async def behind_a_running_call(batcher, model, requests, **arguments):
