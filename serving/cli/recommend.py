@@ -29,6 +29,10 @@ _DEFAULT_TARGET = f"{_DEFAULTS.host}:{_DEFAULTS.port}"
     help='Item ids, oldest first; "" is a new user. May be given again for more users.',
 )
 @click.option("--k", default=10, show_default=True, type=click.IntRange(min=1), help="Items for each user.")
+@click.option("--exclude", default="", metavar="ID,ID,...", help="Items that must not come back.")
+@click.option(
+    "--allow-categories", default="", metavar="NAME,NAME,...", help="Categories of which alone items may come back."
+)
 @click.option(
     "--model-name", default=_DEFAULTS.model_name, show_default=True, help="Name that the model is served under."
 )
@@ -41,6 +45,8 @@ _DEFAULT_TARGET = f"{_DEFAULTS.host}:{_DEFAULTS.port}"
 def recommend(
     histories: tuple[str, ...],
     k: int,
+    exclude: str,
+    allow_categories: str,
     model_name: str,
     version: int | None,
     label: str,
@@ -51,12 +57,13 @@ def recommend(
     """Ask a model server for recommendations."""
     if version is not None and label:
         raise click.UsageError("give one of --version and --label")
-    rows = [_item_ids(history) for history in histories]
+    rows = [_names(history) for history in histories]
+    filters = {"exclude": _names(exclude), "allow_categories": _names(allow_categories)}
     from serving.client import Client
 
     where = connection_of(connection)
     with Client(where, model_name=model_name, version=version, label=label, timeout=timeout) as client:
-        answers = client.recommend(rows, k)
+        answers = client.recommend(rows, k, **{name: [listed] for name, listed in filters.items() if listed})
         known = sorted({item for row in rows for item in row})
         titles = dict(zip(known, client.titles(known), strict=True))
     for number, (row, answer) in enumerate(zip(rows, answers, strict=True)):
@@ -68,8 +75,8 @@ def recommend(
         click.echo(_table(row, titles, answer))
 
 
-def _item_ids(text: str) -> list[str]:
-    """Splits on commas; an id that holds one is put in double quotes, as in CSV."""
+def _names(text: str) -> list[str]:
+    """Splits on commas; a name that holds one is put in double quotes, as in CSV."""
     return [item for row in csv.reader([text], skipinitialspace=True) for item in map(str.strip, row) if item]
 
 

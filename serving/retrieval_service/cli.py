@@ -17,8 +17,8 @@ from serving.retrieval_service.options import RetrievalOptions, StoreOptions
 from serving.server.options import MEBIBYTE
 
 if TYPE_CHECKING:
+    from serving.client import Recommendation
     from serving.retrieval_service.client import RetrievalClient
-    from serving.retrieval_service.results import Hit
 
 _DEFAULTS = RetrievalOptions(data_dir="")
 _BATCH = 1000
@@ -264,7 +264,7 @@ def _ids(text: str) -> list[str]:
     return [item for row in csv.reader([text], skipinitialspace=True) for item in map(str.strip, row) if item]
 
 
-def _table(hits: list[Hit]) -> str:
+def _table(hits: list[Recommendation]) -> str:
     width = max([len("item"), *(len(hit.item_id) for hit in hits)])
     lines = [f"{'rank':>4}  {'score':>9}  {'item':{width}}  title"]
     lines += [
