@@ -126,7 +126,11 @@ class Batcher:
             answers = self._answers(batch)
         except Exception as error:
             answers = [error] * len(batch)
-        loop.call_soon_threadsafe(self._finish, batch, answers)
+        try:
+            loop.call_soon_threadsafe(self._finish, batch, answers)
+        except RuntimeError:
+            # The loop ended at the end of the grace time: nobody waits any more.
+            return
 
     def _answers(self, batch: list[_Task]) -> list[Outputs | BaseException]:
         self._observe(len(batch), sum(task.feeds.rows for task in batch))
