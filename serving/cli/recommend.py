@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from serving.cli.options import connecting, connection_of
+from serving.cli.options import comma_separated, connecting, connection_of
 from serving.server.options import ServerOptions
 
 if TYPE_CHECKING:
@@ -57,8 +56,8 @@ def recommend(
     """Ask a model server for recommendations."""
     if version is not None and label:
         raise click.UsageError("give one of --version and --label")
-    rows = [_names(history) for history in histories]
-    filters = {"exclude": _names(exclude), "allow_categories": _names(allow_categories)}
+    rows = [comma_separated(history) for history in histories]
+    filters = {"exclude": comma_separated(exclude), "allow_categories": comma_separated(allow_categories)}
     from serving.client import Client
 
     where = connection_of(connection)
@@ -73,11 +72,6 @@ def recommend(
         if number:
             click.echo()
         click.echo(_table(row, titles, answer))
-
-
-def _names(text: str) -> list[str]:
-    """Splits on commas; a name that holds one is put in double quotes, as in CSV."""
-    return [item for row in csv.reader([text], skipinitialspace=True) for item in map(str.strip, row) if item]
 
 
 def _as_dict(history: list[str], titles: dict[str, str], answer: list[Recommendation]) -> dict[str, object]:

@@ -21,7 +21,7 @@ from tensorflow_serving.apis import get_model_status_pb2
 
 from h2rec_tf import names
 from h2rec_tf.errors import InputError
-from serving.cli.recommend import _names
+from serving.cli.options import comma_separated
 from serving.cli.recommend import recommend as recommend_command
 from serving.cli.serve import serve as serve_command
 from serving.client import AsyncClient, Client, Connection, ServerError, TensorSpec
@@ -207,8 +207,8 @@ def test_recommend_command_with_filters(server):
 
 
 def test_item_ids_with_commas_are_quoted():
-    assert _names('a, "b,c" ,d,,') == ["a", "b,c", "d"]
-    assert _names("") == []
+    assert comma_separated('a, "b,c" ,d,,') == ["a", "b,c", "d"]
+    assert comma_separated("") == []
 
 
 def test_commands_fail_with_the_error_a_user_can_mend(tmp_path):
