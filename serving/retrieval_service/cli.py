@@ -30,7 +30,7 @@ def retrieval() -> None:
 @click.option(
     "--text-encoder",
     default="",
-    help="Folder of the text encoder, for upserts of texts; else the one in --model-dir.",
+    help="Folder of the text encoder, or of the pushed model, for upserts of texts; else the one in --model-dir.",
 )
 @click.option("--dimensions", default=0, type=click.IntRange(0, 65536), help="Width of the vectors, without a model.")
 @listening(_DEFAULTS)
