@@ -138,6 +138,21 @@ def test_an_idle_server_does_not_wait_for_the_timeout():
     assert answer["rows"].tolist() == [[b"now"]]
 
 
+def test_a_call_that_outlives_its_event_loop_does_not_end_its_thread():
+    model, workers, ran = Model(), Workers(1, "test"), threading.Event()
+
+    async def leave_while_it_runs():
+        left = asyncio.ensure_future(Batcher(model, Batching(), workers)(request([[b"late"]])))
+        await asyncio.get_running_loop().run_in_executor(None, model.entered.wait)
+        assert not left.done()
+
+    asyncio.run(leave_while_it_runs())
+    model.go.set()
+    workers.put(ran.set)
+    assert ran.wait(20)
+    workers.close()
+
+
 def test_histories_of_different_widths_are_padded_on_the_left():
     merged = merge([request([[b"a"]]), request([[b"b", b"c", b"d"]])])
     assert merged[0].tolist() == [[b"", b"", b"a"], [b"b", b"c", b"d"]] and merged[1] == 3
