@@ -92,7 +92,7 @@ class ServerOptions:
         batching: how requests share calls.
         op_threads: threads that one op may spread over, in all models of the process; 0 takes all cores. Handing the
             small ops of a recommender from thread to thread costs more than it gains, and calls run in parallel
-            already; a large op for one request at a time gains.
+            already.
         metrics_path: where Prometheus finds the metrics; "" for none.
         access_log: file for one JSON line a request; "-" is stderr, "" none.
         log_inputs: also log what was asked, user histories included.

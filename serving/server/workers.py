@@ -11,8 +11,8 @@ from typing import Any
 class Workers:
     """Runs functions in threads, first come, first served.
 
-    Hands nothing back: a function that has a result says so itself. That makes the way there and back, which every
-    request goes, a third shorter than through an executor and its two futures.
+    Hands nothing back: a function that has a result says so itself. Every request goes this way and back, and an
+    executor would put two futures on it.
 
     Args:
         number: of threads.
