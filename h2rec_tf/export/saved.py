@@ -13,6 +13,7 @@ import tensorflow as tf
 from h2rec_tf.errors import InputError
 from h2rec_tf.export.serving_model import ServingModel
 from h2rec_tf.export.signatures import serving_signatures
+from h2rec_tf.models.exported import newest_version
 from h2rec_tf.text.base import TextEncoder
 from h2rec_tf.text.factory import load_text_encoder
 
@@ -71,6 +72,13 @@ def export_model(module: ServingModel, directory: str, *, signatures: Mapping[st
 
 
 def exported_text_encoder(directory: str) -> TextEncoder | None:
-    """The text encoder that lies beside a SavedModel; None where item vectors were given."""
-    path = pathlib.Path(directory) / EXTRA_DIR / ENCODER_DIR
+    """The text encoder that lies beside a SavedModel; None where item vectors were given.
+
+    Args:
+        directory: the SavedModel, or a folder of numbered versions of which the newest is taken.
+
+    Raises:
+        InputError: no SavedModel there.
+    """
+    path = newest_version(directory) / EXTRA_DIR / ENCODER_DIR
     return load_text_encoder(str(path)) if path.is_dir() else None

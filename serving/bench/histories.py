@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from h2rec_tf.errors import InputError
-from serving.client import Client, operations
+from serving.client import Client
+from serving.client.operations import Model
+from serving.client.queries import Queries
 
 _ENOUGH = 500
 _ROUNDS = 20
@@ -40,5 +42,5 @@ def draw_histories(item_ids: Sequence[str], longest: int, count: int, seed: int)
 
 def encoded(histories: Sequence[Sequence[str]], model_name: str, k: int) -> list[bytes]:
     """One Predict request a history."""
-    model = operations.Model(model_name)
-    return [operations.recommend(model, [history], k).request for history in histories]
+    query = Queries(Model(model_name), 1).recommend(histories, k, (), ())
+    return [operation.request for operation in query.operations]

@@ -36,14 +36,20 @@ def compare(model_dir: str, ask: Callable[[int], object], histories: Sequence[Se
     loaded = tf.saved_model.load(path).signatures[names.SERVING_DEFAULT]
     arrays = [np.array([[item.encode() for item in history]], object) for history in histories]
 
+    def feeds(number: int) -> list[np.ndarray]:
+        inputs = {names.HISTORY: arrays[number], names.K: np.array(k, np.int32)}
+        return signature.feeds_of_arrays(inputs, Limits()).arrays
+
+    # `tf.saved_model.load` knows no defaults, so inputs that a request may leave out are made ahead.
+    rest = {alias: tf.constant(array) for alias, array in zip(signature.inputs, feeds(0), strict=True)}
+
     def call_loaded(number: int) -> None:
-        outputs = loaded(**{names.HISTORY: tf.constant(arrays[number]), names.K: tf.constant(k)})
+        outputs = loaded(**{**rest, names.HISTORY: tf.constant(arrays[number]), names.K: tf.constant(k)})
         for tensor in outputs.values():
             tensor.numpy()
 
     def call_session(number: int) -> None:
-        inputs = {names.HISTORY: arrays[number], names.K: np.array(k, np.int32)}
-        servable.run(signature, signature.feeds_of_arrays(inputs, Limits()).arrays)
+        servable.run(signature, feeds(number))
 
     ways: Mapping[str, Callable[[int], object]] = {
         "in process, tf.saved_model.load": call_loaded,

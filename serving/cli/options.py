@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import pathlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,7 @@ def listening_values(given: dict[str, Any]) -> dict[str, Any]:
     """Fields of a server's options from what `listening` was given."""
     port, rest_port = given["port"], given["rest_port"]
     if rest_port is None:
-        rest_port = port + 1 if port else 0
+        rest_port = port + 1 if 0 < port < 65535 else 0
     return {
         "host": given["host"],
         "port": port,
@@ -114,6 +115,11 @@ def token(path: str) -> str:
         return pathlib.Path(path).read_text(encoding="utf-8").partition("\n")[0].strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"token file {path}: cannot be read ({error})") from error
+
+
+def comma_separated(text: str) -> list[str]:
+    """Splits on commas; a name that holds one is put in double quotes, as in CSV."""
+    return [name for row in csv.reader([text], skipinitialspace=True) for name in map(str.strip, row) if name]
 
 
 def _with(command: Any, options: tuple[Any, ...]) -> Any:

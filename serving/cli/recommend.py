@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import pathlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from h2rec_tf.errors import InputError
+from serving.cli.options import comma_separated, connecting, connection_of
 from serving.server.options import ServerOptions
 
 if TYPE_CHECKING:
@@ -20,7 +18,7 @@ _DEFAULT_TARGET = f"{_DEFAULTS.host}:{_DEFAULTS.port}"
 
 
 @click.command()
-@click.option("--target", default=_DEFAULT_TARGET, show_default=True, metavar="HOST:PORT", help="The model server.")
+@connecting(_DEFAULT_TARGET)
 @click.option(
     "--history",
     "histories",
@@ -30,46 +28,41 @@ _DEFAULT_TARGET = f"{_DEFAULTS.host}:{_DEFAULTS.port}"
     help='Item ids, oldest first; "" is a new user. May be given again for more users.',
 )
 @click.option("--k", default=10, show_default=True, type=click.IntRange(min=1), help="Items for each user.")
+@click.option("--exclude", default="", metavar="ID,ID,...", help="Items that must not come back.")
+@click.option(
+    "--allow-categories", default="", metavar="NAME,NAME,...", help="Categories of which alone items may come back."
+)
 @click.option(
     "--model-name", default=_DEFAULTS.model_name, show_default=True, help="Name that the model is served under."
 )
 @click.option("--version", type=click.IntRange(min=0), help="Ask this version; default: the newest.")
 @click.option("--label", default="", help="Ask the version with this label.")
-@click.option("--tls", is_flag=True, help="The server's connection is encrypted.")
-@click.option("--ca", default="", metavar="FILE", help="PEM file of the authority that signed its certificate.")
-@click.option("--certificate", default="", metavar="FILE", help="PEM file of your certificate, where it is asked for.")
-@click.option("--key", default="", metavar="FILE", help="PEM file of its private key.")
-@click.option("--token-file", default="", metavar="FILE", help="File whose first line is the bearer token.")
 @click.option(
     "--timeout", default=10.0, show_default=True, type=click.FloatRange(min=0.001), help="Seconds for a call."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a user instead of tables.")
 def recommend(
     histories: tuple[str, ...],
-    target: str,
     k: int,
+    exclude: str,
+    allow_categories: str,
     model_name: str,
     version: int | None,
     label: str,
-    tls: bool,
-    ca: str,
-    certificate: str,
-    key: str,
-    token_file: str,
     timeout: float,
     as_json: bool,
+    **connection: Any,
 ) -> None:
     """Ask a model server for recommendations."""
     if version is not None and label:
         raise click.UsageError("give one of --version and --label")
-    rows = [_item_ids(history) for history in histories]
-    from serving.client import Client, Connection
+    rows = [comma_separated(history) for history in histories]
+    filters = {"exclude": comma_separated(exclude), "allow_categories": comma_separated(allow_categories)}
+    from serving.client import Client
 
-    connection = Connection(
-        target, tls=tls, ca=ca, certificate=certificate, key=key, token=_token(token_file) if token_file else ""
-    )
-    with Client(connection, model_name=model_name, version=version, label=label, timeout=timeout) as client:
-        answers = client.recommend(rows, k)
+    where = connection_of(connection)
+    with Client(where, model_name=model_name, version=version, label=label, timeout=timeout) as client:
+        answers = client.recommend(rows, k, **{name: [listed] for name, listed in filters.items() if listed})
         known = sorted({item for row in rows for item in row})
         titles = dict(zip(known, client.titles(known), strict=True))
     for number, (row, answer) in enumerate(zip(rows, answers, strict=True)):
@@ -79,18 +72,6 @@ def recommend(
         if number:
             click.echo()
         click.echo(_table(row, titles, answer))
-
-
-def _token(path: str) -> str:
-    try:
-        return pathlib.Path(path).read_text(encoding="utf-8").partition("\n")[0].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--token-file {path}: cannot be read ({error})") from error
-
-
-def _item_ids(text: str) -> list[str]:
-    """Splits on commas; an id that holds one is put in double quotes, as in CSV."""
-    return [item for row in csv.reader([text], skipinitialspace=True) for item in map(str.strip, row) if item]
 
 
 def _as_dict(history: list[str], titles: dict[str, str], answer: list[Recommendation]) -> dict[str, object]:

@@ -9,13 +9,13 @@ from typing import Any
 import click
 
 from h2rec_tf.errors import InputError
-from serving.server.options import MEBIBYTE, Batching, Limits, Security, ServerOptions
+from serving.cli.options import listening, listening_values
+from serving.server.options import MEBIBYTE, Batching, Limits, ServerOptions
 
 _DEFAULTS = ServerOptions()
 _LIMITS = _DEFAULTS.limits
 _BATCHING = _DEFAULTS.batching
 _SECONDS = click.FloatRange(min=0)
-_PORT = click.IntRange(0, 65535)
 _COUNT = click.IntRange(min=1)
 _FILE = click.Path(exists=True, dir_okay=False)
 
@@ -28,20 +28,7 @@ _FILE = click.Path(exists=True, dir_okay=False)
     type=_FILE,
     help="Instead of --model-dir: TensorFlow Serving's model_config_list, for several models, versions, labels.",
 )
-@click.option("--host", default=_DEFAULTS.host, show_default=True, help="Address to listen on.")
-@click.option("--port", default=_DEFAULTS.port, show_default=True, type=_PORT, help="gRPC. 0: a free one.")
-@click.option(
-    "--rest-port",
-    type=_PORT,
-    show_default="--port + 1",
-    help="REST, health and metrics. 0: a free one.",
-)
-@click.option("--no-rest", is_flag=True, help="gRPC alone.")
-@click.option("--tls-certificate", default="", metavar="FILE", help="PEM file: encrypt gRPC and REST; with --tls-key.")
-@click.option("--tls-key", default="", metavar="FILE", help="PEM file: the certificate's private key.")
-@click.option("--tls-client-ca", default="", metavar="FILE", help="PEM file: callers need a certificate it has signed.")
-@click.option("--token-file", default="", metavar="FILE", help="Callers need one of its bearer tokens, one a line.")
-@click.option("--insecure-public", is_flag=True, help="Allow a public --host with none of these.")
+@listening(_DEFAULTS)
 @click.option(
     "--poll-seconds",
     default=_DEFAULTS.poll_seconds,
@@ -62,7 +49,14 @@ _FILE = click.Path(exists=True, dir_okay=False)
     help="Longest wait for company while another call runs; an idle server never waits.",
 )
 @click.option(
-    "--parallel", default=_BATCHING.parallel, show_default="half the cores", type=_COUNT, help="Calls at a time."
+    "--parallel", default=_BATCHING.parallel, show_default="all cores but one", type=_COUNT, help="Calls at a time."
+)
+@click.option(
+    "--op-threads",
+    default=_DEFAULTS.op_threads,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Threads that one op of a call may spread over; 0: all cores.",
 )
 @click.option(
     "--max-message-mib",
@@ -93,28 +87,15 @@ _FILE = click.Path(exists=True, dir_okay=False)
     "--max-concurrent", default=_LIMITS.concurrent, show_default=True, type=_COUNT, help="Requests at a time."
 )
 @click.option(
-    "--grace-seconds",
-    default=_DEFAULTS.grace_seconds,
-    show_default=True,
-    type=_SECONDS,
-    help="Time for running requests at shutdown.",
-)
-@click.option(
     "--monitoring-config-file",
     type=_FILE,
     help="TensorFlow Serving's monitoring configuration.",
-)
-@click.option(
-    "--access-log", default="", metavar="FILE", help="One JSON line a request, without histories; - is stderr."
 )
 @click.option("--log-inputs", is_flag=True, help="Log what was asked too, user histories included.")
 def serve(
     model_dir: str | None,
     model_name: str,
     model_config_file: str | None,
-    no_rest: bool,
-    rest_port: int | None,
-    port: int,
     batching_parameters_file: str | None,
     monitoring_config_file: str | None,
     **given: Any,
@@ -141,18 +122,7 @@ def serve(
         model_dir=model_dir or "",
         model_name=model_name,
         model_config_file=model_config_file or "",
-        host=given["host"],
-        port=port,
-        rest_port=None if no_rest else _rest_port(port, rest_port),
-        security=Security(
-            certificate=given["tls_certificate"],
-            key=given["tls_key"],
-            client_ca=given["tls_client_ca"],
-            token_file=given["token_file"],
-            insecure_public=given["insecure_public"],
-        ),
         poll_seconds=given["poll_seconds"],
-        grace_seconds=given["grace_seconds"],
         limits=Limits(
             message_bytes=given["max_message_mib"] * MEBIBYTE,
             batch_size=given["max_batch_size"],
@@ -162,8 +132,9 @@ def serve(
             concurrent=given["max_concurrent"],
         ),
         batching=batching,
-        access_log=given["access_log"],
+        op_threads=given["op_threads"],
         log_inputs=given["log_inputs"],
+        **listening_values(given),
     )
     if batching_parameters_file or monitoring_config_file:
         from serving.server import config_files
@@ -177,9 +148,3 @@ def serve(
     from serving.server.run import run
 
     run(options)
-
-
-def _rest_port(port: int, rest_port: int | None) -> int:
-    if rest_port is not None:
-        return rest_port
-    return port + 1 if 0 < port < 65535 else 0

@@ -8,6 +8,7 @@ from serving.client.blocking import Client
 from serving.client.connection import Connection
 from serving.client.results import (
     ModelMetadata,
+    RankedCandidate,
     Recommendation,
     ServerError,
     SignatureSpec,
@@ -20,6 +21,7 @@ __all__ = [
     "Client",
     "Connection",
     "ModelMetadata",
+    "RankedCandidate",
     "Recommendation",
     "ServerError",
     "SignatureSpec",

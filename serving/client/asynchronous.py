@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import grpc
 import numpy as np
 
-from serving.client import operations
 from serving.client.connection import Connection
-from serving.client.operations import Operation
-from serving.client.results import ModelMetadata, Recommendation, VersionStatus
+from serving.client.operations import Model, Operation
+from serving.client.queries import Queries, Query
+from serving.client.results import ModelMetadata, RankedCandidate, Recommendation, VersionStatus
 
 T = TypeVar("T")
 _AT_ONCE = 4
@@ -38,39 +38,55 @@ class AsyncClient:
         batch_size: int = 256,
     ) -> None:
         self._connection = Connection(connection) if isinstance(connection, str) else connection
-        self._model = operations.Model(model_name, version, label)
+        self._queries = Queries(Model(model_name, version, label), batch_size)
         self._timeout = timeout
-        self._batch_size = batch_size
-        options, credentials = self._connection.channel_options(), self._connection.credentials()
-        if credentials is None:
-            self._channel = grpc.aio.insecure_channel(self._connection.target, options)
-        else:
-            self._channel = grpc.aio.secure_channel(self._connection.target, credentials, options)
+        self._channel = self._connection.open(grpc.aio)
         self._methods: dict[str, Any] = {}
 
-    async def recommend(self, histories: Sequence[Sequence[str]], k: int = 10) -> list[list[Recommendation]]:
+    async def recommend(
+        self,
+        histories: Sequence[Sequence[str]],
+        k: int = 10,
+        *,
+        exclude: Sequence[Sequence[str]] = (),
+        allow_categories: Sequence[Sequence[str]] = (),
+    ) -> list[list[Recommendation]]:
         """As `Client.recommend`."""
-        parts = operations.chunks(histories, self._batch_size)
-        answers = await self._call_all(operations.recommend(self._model, part, k) for part in parts)
-        return [row for answer in answers for row in answer]
+        return await self._ask(self._queries.recommend(histories, k, exclude, allow_categories))
+
+    async def similar_items(self, item_ids: Sequence[str], k: int = 10) -> list[list[Recommendation]]:
+        """As `Client.similar_items`."""
+        return await self._ask(self._queries.similar_items(item_ids, k))
+
+    async def rank_candidates(
+        self, histories: Sequence[Sequence[str]], candidates: Sequence[Sequence[str]]
+    ) -> list[list[RankedCandidate]]:
+        """As `Client.rank_candidates`."""
+        return await self._ask(self._queries.rank_candidates(histories, candidates))
+
+    async def user_embedding(self, histories: Sequence[Sequence[str]]) -> np.ndarray:
+        """As `Client.user_embedding`."""
+        return await self._ask(self._queries.user_embedding(histories))
+
+    async def item_embedding(self, item_ids: Sequence[str]) -> np.ndarray:
+        """As `Client.item_embedding`."""
+        return await self._ask(self._queries.item_embedding(item_ids))
 
     async def titles(self, item_ids: Sequence[str]) -> list[str]:
         """As `Client.titles`."""
-        parts = operations.chunks(item_ids, self._batch_size)
-        answers = await self._call_all(operations.titles(self._model, part) for part in parts)
-        return [title for answer in answers for title in answer]
+        return await self._ask(self._queries.titles(item_ids))
 
     async def predict(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """As `Client.predict`."""
-        return await self._call(operations.predict(self._model, signature, inputs))
+        return await self._ask(self._queries.predict(signature, inputs))
 
     async def metadata(self) -> ModelMetadata:
         """As `Client.metadata`."""
-        return await self._call(operations.metadata(self._model))
+        return await self._ask(self._queries.metadata())
 
     async def status(self) -> list[VersionStatus]:
         """As `Client.status`."""
-        return await self._call(operations.status(self._model))
+        return await self._ask(self._queries.status())
 
     async def close(self) -> None:
         """Ends the connection."""
@@ -82,18 +98,15 @@ class AsyncClient:
     async def __aexit__(self, *unused: object) -> None:
         await self.close()
 
-    async def _call(self, operation: Operation[T]) -> T:
-        return (await self._call_all([operation]))[0]
-
-    async def _call_all(self, wanted: Iterable[Operation[T]]) -> list[T]:
+    async def _ask(self, query: Query[T]) -> T:
         end = time.monotonic() + self._timeout
         gate = asyncio.Semaphore(_AT_ONCE)
 
-        async def ask(operation: Operation[T]) -> T:
+        async def ask(operation: Operation[Any]) -> Any:
             async with gate:
                 return operation.parse(await self._send(operation, end))
 
-        return list(await asyncio.gather(*(ask(operation) for operation in wanted)))
+        return query.join(await asyncio.gather(*map(ask, query.operations)))
 
     async def _send(self, operation: Operation[T], end: float) -> bytes:
         if operation.method not in self._methods:

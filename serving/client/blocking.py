@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import grpc
 import numpy as np
 
-from serving.client import operations
 from serving.client.connection import Connection
-from serving.client.operations import Operation
-from serving.client.results import ModelMetadata, Recommendation, VersionStatus
+from serving.client.operations import Model, Operation
+from serving.client.queries import Queries, Query
+from serving.client.results import ModelMetadata, RankedCandidate, Recommendation, VersionStatus
 
 T = TypeVar("T")
 # Chunks of one call that are on their way at the same time: one is answered while the next travels.
@@ -50,30 +50,73 @@ class Client:
         batch_size: int = 256,
     ) -> None:
         self._connection = Connection(connection) if isinstance(connection, str) else connection
-        self._model = operations.Model(model_name, version, label)
+        self._queries = Queries(Model(model_name, version, label), batch_size)
         self._timeout = timeout
-        self._batch_size = batch_size
-        options, credentials = self._connection.channel_options(), self._connection.credentials()
-        if credentials is None:
-            self._channel = grpc.insecure_channel(self._connection.target, options)
-        else:
-            self._channel = grpc.secure_channel(self._connection.target, credentials, options)
+        self._channel = self._connection.open(grpc)
         self._methods: dict[str, Any] = {}
 
-    def recommend(self, histories: Sequence[Sequence[str]], k: int = 10) -> list[list[Recommendation]]:
+    def recommend(
+        self,
+        histories: Sequence[Sequence[str]],
+        k: int = 10,
+        *,
+        exclude: Sequence[Sequence[str]] = (),
+        allow_categories: Sequence[Sequence[str]] = (),
+    ) -> list[list[Recommendation]]:
         """The k best items for each history, best first.
 
         Args:
             histories: item ids, oldest first, one list a user; an unknown id is passed over, an empty list is a new
                 user.
             k: how many; fewer come back where fewer unseen items remain.
+            exclude: ids that must not come back beside those of the history; a list for each user, or one for all.
+            allow_categories: categories of which items may come back, all where a list is empty; a list for each user,
+                or one for all. Only for models whose catalogue has categories.
+
+        Raises:
+            InputError: `exclude` or `allow_categories` has another number of lists.
+            ServerError: the server cannot be reached or refuses the request.
+        """
+        return self._ask(self._queries.recommend(histories, k, exclude, allow_categories))
+
+    def similar_items(self, item_ids: Sequence[str], k: int = 10) -> list[list[Recommendation]]:
+        """The k items most like each item, best first, itself left out; scores are cosines.
 
         Raises:
             ServerError: the server cannot be reached or refuses the request.
         """
-        parts = operations.chunks(histories, self._batch_size)
-        answers = self._call_all(operations.recommend(self._model, part, k) for part in parts)
-        return [row for answer in answers for row in answer]
+        return self._ask(self._queries.similar_items(item_ids, k))
+
+    def rank_candidates(
+        self, histories: Sequence[Sequence[str]], candidates: Sequence[Sequence[str]]
+    ) -> list[list[RankedCandidate]]:
+        """The given items for each history, best first, unknown ones last.
+
+        Args:
+            histories: as for `recommend`.
+            candidates: item ids to rank; a list for each user, or one for all.
+
+        Raises:
+            InputError: `candidates` has another number of lists.
+            ServerError: the server cannot be reached or refuses the request.
+        """
+        return self._ask(self._queries.rank_candidates(histories, candidates))
+
+    def user_embedding(self, histories: Sequence[Sequence[str]]) -> np.ndarray:
+        """float32 `[B, D]`, whose inner products with item embeddings are the scores of items.
+
+        Raises:
+            ServerError: the server cannot be reached or refuses the request.
+        """
+        return self._ask(self._queries.user_embedding(histories))
+
+    def item_embedding(self, item_ids: Sequence[str]) -> np.ndarray:
+        """float32 `[B, D]`; zeros for unknown ids.
+
+        Raises:
+            ServerError: the server cannot be reached or refuses the request.
+        """
+        return self._ask(self._queries.item_embedding(item_ids))
 
     def titles(self, item_ids: Sequence[str]) -> list[str]:
         """The title of each item; "" for an item without one or an unknown id.
@@ -81,9 +124,7 @@ class Client:
         Raises:
             ServerError: the server cannot be reached or refuses the request.
         """
-        parts = operations.chunks(item_ids, self._batch_size)
-        answers = self._call_all(operations.titles(self._model, part) for part in parts)
-        return [title for answer in answers for title in answer]
+        return self._ask(self._queries.titles(item_ids))
 
     def predict(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs any signature, in one request.
@@ -98,7 +139,7 @@ class Client:
         Raises:
             ServerError: the server cannot be reached or refuses the request.
         """
-        return self._call(operations.predict(self._model, signature, inputs))
+        return self._ask(self._queries.predict(signature, inputs))
 
     def metadata(self) -> ModelMetadata:
         """The served version and its signatures.
@@ -106,7 +147,7 @@ class Client:
         Raises:
             ServerError: the server cannot be reached or serves no such model.
         """
-        return self._call(operations.metadata(self._model))
+        return self._ask(self._queries.metadata())
 
     def status(self) -> list[VersionStatus]:
         """State of the model's versions, newest first.
@@ -114,7 +155,7 @@ class Client:
         Raises:
             ServerError: the server cannot be reached or serves no such model.
         """
-        return self._call(operations.status(self._model))
+        return self._ask(self._queries.status())
 
     def close(self) -> None:
         """Ends the connection."""
@@ -126,8 +167,8 @@ class Client:
     def __exit__(self, *unused: object) -> None:
         self.close()
 
-    def _call(self, operation: Operation[T]) -> T:
-        return next(iter(self._call_all([operation])))
+    def _ask(self, query: Query[T]) -> T:
+        return query.join(list(self._call_all(query.operations)))
 
     def _call_all(self, wanted: Iterable[Operation[T]]) -> Iterator[T]:
         end = time.monotonic() + self._timeout

@@ -81,6 +81,20 @@ class Connection:
             options += [("grpc.enable_retries", 1), ("grpc.service_config", json.dumps(config))]
         return options
 
+    def open(self, channels: Any) -> Any:
+        """A channel to the server.
+
+        Args:
+            channels: `grpc`, or `grpc.aio` for the running event loop.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+        credentials = self.credentials()
+        if credentials is None:
+            return channels.insecure_channel(self.target, self.channel_options())
+        return channels.secure_channel(self.target, credentials, self.channel_options())
+
     def error(self, error: grpc.RpcError, timeout: float) -> ServerError:
         """What a failed call means for the user."""
         code, details = error.code(), " ".join((error.details() or "").split())

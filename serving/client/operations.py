@@ -1,19 +1,17 @@
-"""The questions that both clients ask: bytes out, bytes in, typed."""
+"""One call of the API: bytes out, bytes in, typed."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from h2rec_tf import names
 from serving import protocol, tensors
-from serving.client.results import ModelMetadata, Recommendation, SignatureSpec, TensorSpec, VersionStatus
+from serving.client.results import ModelMetadata, SignatureSpec, TensorSpec, VersionStatus
 
 T = TypeVar("T")
-Row = TypeVar("Row")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,27 +47,6 @@ def predict(model: Model, signature: str, inputs: Mapping[str, np.ndarray]) -> O
     return Operation(protocol.PREDICT, request.SerializeToString(), _outputs)
 
 
-def recommend(model: Model, histories: Sequence[Sequence[str]], k: int) -> Operation[list[list[Recommendation]]]:
-    """The k best items for each of one or more histories."""
-    # At least one column, so that a model that looks at the last position has one; the latest item stands last.
-    length = max(1, max(len(history) for history in histories))
-    padded = np.full((len(histories), length), b"", object)
-    for row, history in zip(padded, histories, strict=True):
-        row[length - len(history) :] = _encoded(history)
-    inner = predict(model, names.SERVING_DEFAULT, {names.HISTORY: padded, names.K: np.array(k, np.int32)})
-    return Operation(inner.method, inner.request, lambda response: _recommendations(_outputs(response)))
-
-
-def titles(model: Model, item_ids: Sequence[str]) -> Operation[list[str]]:
-    """The title of each item."""
-    inner = predict(model, names.ITEM_TITLES, {names.ITEM_IDS: np.array(_encoded(item_ids), object)})
-    return Operation(
-        inner.method,
-        inner.request,
-        lambda response: [title.decode(errors="replace") for title in _outputs(response)[names.TITLES]],
-    )
-
-
 def metadata(model: Model) -> Operation[ModelMetadata]:
     """The version and its signatures."""
     request = protocol.GetModelMetadataRequest(model_spec=model.spec(), metadata_field=["signature_def"])
@@ -82,31 +59,9 @@ def status(model: Model) -> Operation[list[VersionStatus]]:
     return Operation(protocol.GET_MODEL_STATUS, request.SerializeToString(), _statuses)
 
 
-def chunks(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
-    """Slices of at most `size` rows."""
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
-
-
-def _encoded(item_ids: Sequence[str]) -> list[bytes]:
-    # An id that came from bytes which are not UTF-8 (a shell argument) goes out as the same bytes.
-    return [item.encode(errors="surrogateescape") for item in item_ids]
-
-
 def _outputs(response: bytes) -> dict[str, np.ndarray]:
     message = protocol.PredictResponse.FromString(response)
     return {alias: tensors.decode(proto) for alias, proto in message.outputs.items()}
-
-
-def _recommendations(outputs: Mapping[str, np.ndarray]) -> list[list[Recommendation]]:
-    return [
-        [
-            Recommendation(item_id.decode(errors="replace"), title.decode(errors="replace"), float(score))
-            for item_id, title, score in zip(*row, strict=True)
-            if item_id
-        ]
-        for row in zip(outputs[names.ITEM_IDS], outputs[names.TITLES], outputs[names.SCORES], strict=True)
-    ]
 
 
 def _metadata(response: bytes) -> ModelMetadata:

@@ -20,6 +20,15 @@ class Recommendation:
 
 
 @dataclasses.dataclass(frozen=True)
+class RankedCandidate:
+    """One of the candidates that were to be ranked; `known` is whether the catalogue has it, else its score is void."""
+
+    item_id: str
+    score: float
+    known: bool
+
+
+@dataclasses.dataclass(frozen=True)
 class TensorSpec:
     """Type and shape of an input or output; None is a dimension of any size."""
 

@@ -10,9 +10,10 @@ import grpc
 import numpy as np
 
 from h2rec_tf import names
-from serving.client import Client, Connection, ServerError
+from serving.client import Client, Connection, Recommendation, ServerError
+from serving.client.encoding import recommendations, string_matrix, string_vector
 from serving.retrieval_service import signatures
-from serving.retrieval_service.results import Hit, Status, Written
+from serving.retrieval_service.results import Status, Written
 
 
 class RetrievalClient:
@@ -41,26 +42,28 @@ class RetrievalClient:
 
     def recommend(
         self, histories: Sequence[Sequence[str]], k: int = 10, *, exclude: Sequence[Sequence[str]] = ()
-    ) -> list[list[Hit]]:
+    ) -> list[list[Recommendation]]:
         """The k best items for each history (item ids, oldest first), without those in it or in its `exclude` list."""
-        inputs = {names.HISTORY: _lists(histories, at_end=True), **_listing(k, exclude)}
-        return _hits(self._call(names.SERVING_DEFAULT, inputs))
+        inputs = {names.HISTORY: string_matrix(histories, at_end=True), **_listing(k, exclude)}
+        return recommendations(self._call(names.SERVING_DEFAULT, inputs))
 
-    def search(self, vectors: np.ndarray, k: int = 10, *, exclude: Sequence[Sequence[str]] = ()) -> list[list[Hit]]:
+    def search(
+        self, vectors: np.ndarray, k: int = 10, *, exclude: Sequence[Sequence[str]] = ()
+    ) -> list[list[Recommendation]]:
         """The k items with the largest inner products with each of `[B, D]` vectors."""
         inputs = {names.VECTORS: np.asarray(vectors, np.float32), **_listing(k, exclude)}
-        return _hits(self._call(signatures.SEARCH, inputs))
+        return recommendations(self._call(signatures.SEARCH, inputs))
 
     def similar_items(
         self, item_ids: Sequence[str], k: int = 10, *, exclude: Sequence[Sequence[str]] = ()
-    ) -> list[list[Hit]]:
+    ) -> list[list[Recommendation]]:
         """The k items with the largest inner products with each item, itself left out; none for an unknown id."""
-        inputs = {names.ITEM_IDS: _strings(item_ids), **_listing(k, exclude)}
-        return _hits(self._call(names.SIMILAR_ITEMS, inputs))
+        inputs = {names.ITEM_IDS: string_vector(item_ids), **_listing(k, exclude)}
+        return recommendations(self._call(names.SIMILAR_ITEMS, inputs))
 
     def item_vectors(self, item_ids: Sequence[str]) -> np.ndarray:
         """float32 `[B, D]`; zeros for unknown ids."""
-        return self._call(names.ITEM_EMBEDDING, {names.ITEM_IDS: _strings(item_ids)})[names.EMBEDDING]
+        return self._call(names.ITEM_EMBEDDING, {names.ITEM_IDS: string_vector(item_ids)})[names.EMBEDDING]
 
     def upsert(
         self,
@@ -80,18 +83,18 @@ class RetrievalClient:
             text_vectors: `[B, D_x]` vectors of such texts, instead.
             titles: B titles; those that the model knows where absent.
         """
-        inputs = {names.ITEM_IDS: _strings(item_ids)}
+        inputs = {names.ITEM_IDS: string_vector(item_ids)}
         for alias, array in ((names.VECTORS, vectors), (signatures.TEXT_VECTORS, text_vectors)):
             if array is not None:
                 inputs[alias] = np.asarray(array, np.float32)
         for alias, strings in ((signatures.TEXTS, texts), (names.TITLES, titles)):
             if strings is not None:
-                inputs[alias] = _strings(strings)
+                inputs[alias] = string_vector(strings)
         return _written(self._call(signatures.UPSERT, inputs))
 
     def delete(self, item_ids: Sequence[str]) -> Written:
         """Takes items out; ids that are not there change nothing."""
-        return _written(self._call(signatures.DELETE, {names.ITEM_IDS: _strings(item_ids)}))
+        return _written(self._call(signatures.DELETE, {names.ITEM_IDS: string_vector(item_ids)}))
 
     def snapshot(self) -> tuple[int, str]:
         """Has all items written to disk; the last write in it, and the folder on the service's machine."""
@@ -138,36 +141,8 @@ class RetrievalClient:
 def _listing(k: int, exclude: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
     result = {names.K: np.asarray(k, np.int32)}
     if exclude:
-        result[names.EXCLUDE] = _lists(exclude)
+        result[names.EXCLUDE] = string_matrix(exclude)
     return result
-
-
-def _lists(rows: Sequence[Sequence[str]], *, at_end: bool = False) -> np.ndarray:
-    """Object `[B, T]` of bytes, T >= 1, b"" where a row is shorter: before its items if `at_end`, else after them."""
-    width = max(1, max(map(len, rows), default=1))
-    result = np.full((len(rows), width), b"", object)
-    for row, items in zip(result, rows, strict=True):
-        start = width - len(items) if at_end else 0
-        row[start : start + len(items)] = [item.encode(errors="surrogateescape") for item in items]
-    return result
-
-
-def _strings(texts: Sequence[str]) -> np.ndarray:
-    result = np.empty(len(texts), object)
-    result[:] = [text.encode(errors="surrogateescape") for text in texts]
-    return result
-
-
-def _hits(outputs: Mapping[str, np.ndarray]) -> list[list[Hit]]:
-    columns = outputs[names.ITEM_IDS], outputs[names.TITLES], outputs[names.SCORES]
-    return [
-        [
-            Hit(item_id.decode(), title.decode(), float(score))
-            for item_id, title, score in zip(*row, strict=True)
-            if item_id
-        ]
-        for row in zip(*columns, strict=True)
-    ]
 
 
 def _written(outputs: Mapping[str, np.ndarray]) -> Written:

@@ -10,7 +10,7 @@ import numpy as np
 
 from h2rec_tf import names, retrieval
 from serving.retrieval_service.checks import check_vectors, checked_ids, decoded, encoded, lenient_text
-from serving.retrieval_service.engine import Engine, UnavailableError
+from serving.retrieval_service.engine import Engine
 from serving.retrieval_service.log import LogWriteError
 from serving.retrieval_service.mutations import Delete, Mutation, Upsert
 from serving.retrieval_service.results import Hit, Written
@@ -28,6 +28,7 @@ from serving.retrieval_service.signatures import (
     UPSERT,
 )
 from serving.retrieval_service.towers import ItemTower, QueryTower
+from serving.retrieval_service.write_thread import UnavailableError
 from serving.server.errors import RequestError
 
 _LONGEST_TITLE, _LONGEST_EXCLUDE = 16 * 1024, 10_000

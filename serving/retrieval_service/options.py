@@ -39,7 +39,8 @@ class RetrievalOptions:
         model_name: name that the model is served under there.
         model_ca: PEM file of the authority that signed that server's certificate; "" for no encryption.
         model_token: bearer token for that server.
-        text_encoder: folder of the text encoder that goes with the model; "": the one in `model_dir`, if any.
+        text_encoder: folder of the text encoder that goes with the model, or of the pushed model that has it; "": the
+            one in `model_dir`, if any.
         width: D where there is no model; 0 with one.
         name: that requests give.
         readers: searches at a time.

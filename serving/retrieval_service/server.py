@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from h2rec_tf.errors import InputError
 from h2rec_tf.export.saved import ENCODER_DIR, EXTRA_DIR
+from h2rec_tf.models.exported import newest_version
 from serving.client import Connection
 from serving.retrieval_service.engine import Engine
 from serving.retrieval_service.models import LocalModel, Model, ServedModel
@@ -85,7 +86,7 @@ class RetrievalServer:
         model = _model(options)
         if model is not None:
             undo.callback(model.close)
-            towers = ModelTowers(model, text_encoder=options.text_encoder or _own_encoder(model))
+            towers = ModelTowers(model, text_encoder=_encoder_folder(options, model))
             width, version = towers.width, model.version
         if width < 1:
             raise InputError("--dimensions: give the width of the vectors, or a model (--model-dir or --model-server)")
@@ -124,8 +125,13 @@ def _model(options: RetrievalOptions) -> Model | None:
     return None
 
 
-def _own_encoder(model: Model) -> str:
-    """Folder of the text encoder that was exported with a model in this process; "" without one."""
+def _encoder_folder(options: RetrievalOptions, model: Model) -> str:
+    """Folder of the text encoder: the one given, or the one exported with a model; "" without one."""
+    if options.text_encoder:
+        try:
+            return str(newest_version(options.text_encoder) / EXTRA_DIR / ENCODER_DIR)
+        except InputError:
+            return options.text_encoder
     path = pathlib.Path(model.path) / EXTRA_DIR / ENCODER_DIR if isinstance(model, LocalModel) else None
     return str(path) if path and path.is_dir() else ""
 

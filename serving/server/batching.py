@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import collections
 import dataclasses
-import functools
 import math
 import time
 from collections.abc import Callable, Hashable, Sequence
-from concurrent import futures
 
 import numpy as np
 
 from serving.server.errors import RequestError
 from serving.server.options import Batching
 from serving.server.signature import Feeds
+from serving.server.workers import Workers
 
 Outputs = dict[str, np.ndarray]
 
@@ -29,7 +28,7 @@ class _Task:
 
 
 class Batcher:
-    """Runs one signature for many requests. Lives in one event loop; the calls themselves run in `pool`.
+    """Runs one signature for many requests. Lives in one event loop; the calls themselves run in `workers`.
 
     A request that finds nothing running starts a call at once, so an idle server adds no wait. Otherwise it
     queues, and a call that ends is followed at once by one with what has queued: the busier the server, the larger its
@@ -38,7 +37,7 @@ class Batcher:
     Args:
         run: feeds, in the signature's order, -> outputs by name.
         options: sizes and times.
-        pool: threads for the calls.
+        workers: threads for the calls.
         observe: told the number of requests and of rows of each call.
     """
 
@@ -46,12 +45,12 @@ class Batcher:
         self,
         run: Callable[[Sequence[np.ndarray]], Outputs],
         options: Batching,
-        pool: futures.Executor,
+        workers: Workers,
         observe: Callable[[int, int], None] = lambda requests, rows: None,
     ) -> None:
         self._run = run
         self._options = options
-        self._pool = pool
+        self._workers = workers
         self._observe = observe
         self._queue: collections.deque[_Task] = collections.deque()
         self._running = 0
@@ -96,9 +95,7 @@ class Batcher:
                 return
             batch = self._next()
             self._running += 1
-            loop = asyncio.get_running_loop()
-            call = loop.run_in_executor(self._pool, self._call, batch)
-            call.add_done_callback(functools.partial(self._finish, batch))
+            self._workers.put(self._call, asyncio.get_running_loop(), batch)
 
     def _wake_in(self, seconds: float) -> None:
         def wake() -> None:
@@ -124,7 +121,18 @@ class Batcher:
                 self._queue.append(task)
         return batch
 
-    def _call(self, batch: list[_Task]) -> list[Outputs | BaseException]:
+    def _call(self, loop: asyncio.AbstractEventLoop, batch: list[_Task]) -> None:
+        try:
+            answers = self._answers(batch)
+        except Exception as error:
+            answers = [error] * len(batch)
+        try:
+            loop.call_soon_threadsafe(self._finish, batch, answers)
+        except RuntimeError:
+            # The loop ended at the end of the grace time: nobody waits any more.
+            return
+
+    def _answers(self, batch: list[_Task]) -> list[Outputs | BaseException]:
         self._observe(len(batch), sum(task.feeds.rows for task in batch))
         if len(batch) > 1:
             try:
@@ -140,10 +148,8 @@ class Batcher:
                 answers.append(error)
         return answers
 
-    def _finish(self, batch: list[_Task], call: asyncio.Future[list[Outputs | BaseException]]) -> None:
+    def _finish(self, batch: list[_Task], answers: list[Outputs | BaseException]) -> None:
         self._running -= 1
-        error = call.exception()
-        answers = [error] * len(batch) if error is not None else call.result()
         for task, answer in zip(batch, answers, strict=True):
             if task.done.done():
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import grpc
@@ -15,14 +15,32 @@ from serving.server.errors import RequestError
 from serving.server.observer import Call, Observer
 
 
-class MessageInterceptor(grpc.aio.ServerInterceptor):
-    """Lets handlers answer for bytes that are no message; gRPC itself would log a trace and answer UNKNOWN."""
+class Lenient:
+    """Lets handlers answer for bytes that are no message; gRPC itself would log a trace and answer UNKNOWN.
 
-    async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
-        """Puts a reader that does not raise in place of the handler's."""
-        handler = await continuation(handler_call_details)
-        if handler is None or handler.request_deserializer is None:
-            return handler
+    Stands for a server in the generated `add_...Servicer_to_server`. Not an interceptor, which would cost each call a
+    coroutine.
+
+    Args:
+        server: where the handlers go, with readers that do not raise.
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self._server = server
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Registers handlers as `grpc.aio.Server` does."""
+        self._server.add_generic_rpc_handlers([_LenientHandler(handler) for handler in handlers])
+
+
+class _LenientHandler(grpc.GenericRpcHandler):
+    def __init__(self, inner: grpc.GenericRpcHandler) -> None:
+        self._inner = inner
+
+    def service(self, handler_call_details: Any) -> Any:
+        handler = self._inner.service(handler_call_details)
+        if handler is None:
+            return None
         return handler._replace(request_deserializer=functools.partial(_read, handler.request_deserializer))
 
 

@@ -18,6 +18,7 @@ from serving.server.models import Models
 from serving.server.options import ServerOptions
 from serving.server.policy import ModelConfig
 from serving.server.predictor import Predictor
+from serving.server.servable import Servable
 from serving.server.transport import Transport
 from serving.server.warmup import warm_up
 
@@ -125,6 +126,7 @@ class ModelServer:
             model_dir=config.base_path,
             poll_seconds=self._options.poll_seconds,
             policy=config.policy,
+            load=functools.partial(Servable.load, op_threads=self._options.op_threads),
             warm_up=functools.partial(warm_up, limits=self._options.limits),
             on_load=on_load,
         )

@@ -44,15 +44,14 @@ class Batching:
         timeout_seconds: longest time a queued request waits for company although another call could start beside
             the running ones.
         max_queued: requests that may wait for one signature; more are answered UNAVAILABLE.
-        parallel: calls of one signature at a time. One call spreads over the cores by itself, and the server needs some
-            of them to read and answer.
+        parallel: calls of one signature at a time, each on one core. The server needs a core to read and answer.
         enabled: False runs every request alone, `parallel` at a time.
     """
 
     max_rows: int = 64
     timeout_seconds: float = 0.0
     max_queued: int = 1000
-    parallel: int = max(1, CORES // 2)
+    parallel: int = max(1, CORES - 1)
     enabled: bool = True
 
 
@@ -91,6 +90,9 @@ class ServerOptions:
         grace_seconds: time that running requests get to finish at shutdown.
         limits: the largest request that is answered.
         batching: how requests share calls.
+        op_threads: threads that one op may spread over, in all models of the process; 0 takes all cores. Handing the
+            small ops of a recommender from thread to thread costs more than it gains, and calls run in parallel
+            already.
         metrics_path: where Prometheus finds the metrics; "" for none.
         access_log: file for one JSON line a request; "-" is stderr, "" none.
         log_inputs: also log what was asked, user histories included.
@@ -107,6 +109,7 @@ class ServerOptions:
     grace_seconds: float = 10.0
     limits: Limits = Limits()
     batching: Batching = Batching()
+    op_threads: int = 1
     metrics_path: str = METRICS_PATH
     access_log: str = ""
     log_inputs: bool = False

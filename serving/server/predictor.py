@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import weakref
 from collections.abc import Callable
-from concurrent import futures
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from serving.server.observer import Call, Observer
 from serving.server.options import Batching, Limits
 from serving.server.servable import Servable
 from serving.server.signature import Feeds, Signature
+from serving.server.workers import Workers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Predictor:
         self.limits = limits
         self._batching = batching
         self._observer = observer
-        self._pool = futures.ThreadPoolExecutor(max_workers=2 * batching.parallel, thread_name_prefix="model-call")
+        self._workers = Workers(2 * batching.parallel, "model-call")
         # A batcher goes with its version.
         self._batchers: weakref.WeakKeyDictionary[Servable, dict[str, Batcher]] = weakref.WeakKeyDictionary()
 
@@ -79,8 +79,8 @@ class Predictor:
         )
 
     def close(self) -> None:
-        """Ends the threads of the calls; none may be running."""
-        self._pool.shutdown()
+        """Ends the threads of the calls."""
+        self._workers.close()
 
     def _batcher(self, servable: Servable, signature: Signature, model: str) -> Batcher:
         batchers = self._batchers.setdefault(servable, {})
@@ -95,7 +95,7 @@ class Predictor:
 
             # Through a weak reference: the batcher must not keep the version that it is the value of.
             batchers[signature.name] = Batcher(
-                functools.partial(_run, weakref.ref(servable), signature), self._batching, self._pool, observe
+                functools.partial(_run, weakref.ref(servable), signature), self._batching, self._workers, observe
             )
         return batchers[signature.name]
 

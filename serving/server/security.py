@@ -60,11 +60,12 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
         except RequestError as error:
             refusal = error
 
-            async def refuse(request: Any, context: Any) -> Any:
+            async def refuse(requests: Any, context: Any) -> Any:
                 self._observer.end(self._observer.begin("grpc", "", context.peer()), refusal.code, refusal.message)
                 await context.abort(refusal.code, refusal.message)
 
-            return grpc.unary_unary_rpc_method_handler(refuse)
+            # As a stream that is not read: gRPC would hold the whole message of a unary call before it calls a handler.
+            return grpc.stream_unary_rpc_method_handler(refuse)
         return await continuation(handler_call_details)
 
 

@@ -21,10 +21,6 @@ from serving.server.errors import RequestError
 from serving.server.signature import Signature
 
 _TAGS = [tf.saved_model.SERVING]
-# Ops run in the thread that asks, one after the other; a large one still spreads over the cores. Handing the small
-# ops of a recommender from thread to thread costs twice the processor time of running them, and requests are parallel
-# already.
-_SESSION = tf.compat.v1.ConfigProto(allow_soft_placement=True, inter_op_parallelism_threads=-1)
 _SCANN_OPS = "Scann>"
 # Signatures that TensorFlow writes for itself, e.g. `__saved_model_init_op`.
 _INTERNAL_SIGNATURES = "__saved_model"
@@ -52,12 +48,14 @@ class Servable:
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, version: int, path: str) -> Servable:
+    def load(cls, version: int, path: str, *, op_threads: int = 1) -> Servable:
         """Reads a SavedModel and restores its variables and tables.
 
         Args:
             version: the version's number.
             path: the folder with `saved_model.pb`.
+            op_threads: threads that one op may spread over, 0 for all cores. TensorFlow has one such pool in a process:
+                whatever makes it first decides.
 
         Raises:
             InputError: the folder holds no SavedModel for serving, or it cannot be read.
@@ -68,7 +66,12 @@ class Servable:
         if any(op.startswith(_SCANN_OPS) for op in _ops(meta_graph)):
             _register_scann_ops(path)
         graph = tf.Graph()
-        session = tf.compat.v1.Session(graph=graph, config=_SESSION)
+        # Ops run in the thread that asks, one after the other: handing the small ops of a recommender from thread to
+        # thread costs more than running them, and requests are parallel already.
+        config = tf.compat.v1.ConfigProto(
+            allow_soft_placement=True, inter_op_parallelism_threads=-1, intra_op_parallelism_threads=op_threads
+        )
+        session = tf.compat.v1.Session(graph=graph, config=config)
         with contextlib.ExitStack() as undo:
             undo.callback(session.close)
             with graph.as_default():

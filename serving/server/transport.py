@@ -17,7 +17,7 @@ from h2rec_tf.errors import InputError
 from serving.server import security
 from serving.server.access_log import AccessLog
 from serving.server.address import joined, listen
-from serving.server.grpc_handler import MessageInterceptor
+from serving.server.grpc_handler import Lenient
 from serving.server.metrics import Metrics
 from serving.server.model_service import ModelService
 from serving.server.observer import Observer
@@ -136,11 +136,8 @@ class Transport:
 
     async def _serve_grpc(self, predictor: Any, configure: Callable[[Sequence[ModelConfig]], None]) -> int:
         options = self._options
-        interceptors: list[grpc.aio.ServerInterceptor] = [MessageInterceptor()]
-        if self._tokens:
-            interceptors.insert(0, security.TokenInterceptor(self._tokens, self.observer))
         server = grpc.aio.server(
-            interceptors=interceptors,
+            interceptors=[security.TokenInterceptor(self._tokens, self.observer)] if self._tokens else None,
             options=[
                 ("grpc.max_receive_message_length", options.limits.message_bytes),
                 ("grpc.max_send_message_length", options.limits.message_bytes),
@@ -149,11 +146,12 @@ class Transport:
             ],
             maximum_concurrent_rpcs=options.limits.concurrent,
         )
+        services = Lenient(server)
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            PredictionService(predictor, self.observer), server
+            PredictionService(predictor, self.observer), services
         )
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-            ModelService(predictor.models, configure, options.limits, self.observer), server
+            ModelService(predictor.models, configure, options.limits, self.observer), services
         )
         address = joined(options.host, options.port)
         try:

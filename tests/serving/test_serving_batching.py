@@ -17,6 +17,7 @@ from serving.server.errors import RequestError
 from serving.server.model_server import ModelServer
 from serving.server.options import Batching, ServerOptions
 from serving.server.signature import Feeds
+from serving.server.workers import Workers
 
 
 def texts(rows):
@@ -50,11 +51,14 @@ def run(scenario, **options):
     """Runs `scenario(batcher, model)` in an event loop."""
     model = Model()
 
-    async def main(pool):
-        return await scenario(Batcher(model, Batching(parallel=1, **options), pool), model)
+    async def main():
+        return await scenario(Batcher(model, Batching(parallel=1, **options), workers), model)
 
-    with futures.ThreadPoolExecutor(2) as pool:
-        return asyncio.run(main(pool)), model
+    workers = Workers(2, "test")
+    try:
+        return asyncio.run(main()), model
+    finally:
+        workers.close()
 
 
 async def behind_a_running_call(batcher, model, requests, **arguments):
@@ -132,6 +136,21 @@ def test_an_idle_server_does_not_wait_for_the_timeout():
 
     answer, _ = run(scenario, timeout_seconds=3600.0)
     assert answer["rows"].tolist() == [[b"now"]]
+
+
+def test_a_call_that_outlives_its_event_loop_does_not_end_its_thread():
+    model, workers, ran = Model(), Workers(1, "test"), threading.Event()
+
+    async def leave_while_it_runs():
+        left = asyncio.ensure_future(Batcher(model, Batching(), workers)(request([[b"late"]])))
+        await asyncio.get_running_loop().run_in_executor(None, model.entered.wait)
+        assert not left.done()
+
+    asyncio.run(leave_while_it_runs())
+    model.go.set()
+    workers.put(ran.set)
+    assert ran.wait(20)
+    workers.close()
 
 
 def test_histories_of_different_widths_are_padded_on_the_left():

@@ -21,7 +21,7 @@ from tensorflow_serving.apis import get_model_status_pb2
 
 from h2rec_tf import names
 from h2rec_tf.errors import InputError
-from serving.cli.recommend import _item_ids
+from serving.cli.options import comma_separated
 from serving.cli.recommend import recommend as recommend_command
 from serving.cli.serve import serve as serve_command
 from serving.client import AsyncClient, Client, Connection, ServerError, TensorSpec
@@ -65,9 +65,10 @@ def test_metadata_and_status_are_typed(client):
     metadata = client.metadata()
     assert (metadata.name, metadata.version) == ("h2rec", 1)
     default = metadata.signatures[names.SERVING_DEFAULT]
-    assert default.inputs == {names.HISTORY: TensorSpec("string", (None, None)), names.K: TensorSpec("int32", ())}
+    lists = dict.fromkeys((names.HISTORY, names.EXCLUDE, names.ALLOW_CATEGORIES), TensorSpec("string", (None, None)))
+    assert default.inputs == {**lists, names.K: TensorSpec("int32", ())}
     assert set(default.outputs) == {names.ITEM_IDS, names.TITLES, names.SCORES}
-    assert default.optional == {names.K}
+    assert default.optional == {names.K, names.EXCLUDE, names.ALLOW_CATEGORIES}
     (status,) = client.status()
     assert (status.version, status.state, status.error) == (1, "AVAILABLE", "")
 
@@ -195,9 +196,19 @@ def test_recommend_command_in_json_for_several_users(server):
     assert first["recommendations"][0]["item_id"] == toy_recommender.expected(1, ["i4"], 1)[0][0]
 
 
+def test_recommend_command_with_filters(server):
+    result = invoke(
+        "--target", server.target, "--history", "i4", "--exclude", "i5,i7", "--allow-categories", "odd", "--json"
+    )
+    assert result.exit_code == 0, result.output
+    hidden = ("i5", "i7", *(f"i{n}" for n in range(2, 13, 2)))
+    want = [item for item, _ in toy_recommender.expected(1, ["i4"], 10, hidden)]
+    assert [item["item_id"] for item in json.loads(result.output)["recommendations"]] == want
+
+
 def test_item_ids_with_commas_are_quoted():
-    assert _item_ids('a, "b,c" ,d,,') == ["a", "b,c", "d"]
-    assert _item_ids("") == []
+    assert comma_separated('a, "b,c" ,d,,') == ["a", "b,c", "d"]
+    assert comma_separated("") == []
 
 
 def test_commands_fail_with_the_error_a_user_can_mend(tmp_path):

@@ -190,12 +190,15 @@ def test_metadata_shows_signatures_and_defaults_but_not_the_internal_one(predict
     assert response.metadata["signature_def"].Unpack(signatures)
     assert set(signatures.signature_def) == {
         names.SERVING_DEFAULT,
+        names.SIMILAR_ITEMS,
+        names.RANK_CANDIDATES,
         names.USER_EMBEDDING,
         names.ITEM_EMBEDDING,
         names.ITEM_TITLES,
     }
     default = signatures.signature_def[names.SERVING_DEFAULT]
-    assert set(default.inputs) == {names.HISTORY, names.K}
+    assert set(default.inputs) == {names.HISTORY, names.K, names.EXCLUDE, names.ALLOW_CATEGORIES}
+    assert set(default.defaults) == {names.K, names.EXCLUDE, names.ALLOW_CATEGORIES}
     assert int(tf.make_ndarray(default.defaults[names.K])) == 10
 
 

@@ -4,6 +4,7 @@ import datetime
 import ipaddress
 import shutil
 import ssl
+import threading
 
 import grpc
 import httpx
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from h2rec_tf.errors import InputError
+from serving import protocol
 from serving.client import Client, Connection, ServerError
 from serving.server import security
 from serving.server.model_server import ModelServer
@@ -124,6 +126,24 @@ def test_tokens(folder, tmp_path):
             assert answer.status_code == 401 and "bearer token" in answer.json()["error"]
         assert httpx.get(server.rest_url + "/monitoring/prometheus/metrics", timeout=20).status_code == 401
         assert httpx.get(server.rest_url + "/readyz", timeout=20).status_code == 200
+
+
+def test_a_caller_without_a_token_is_refused_before_its_message_is_read(folder, tmp_path):
+    (tmp_path / "tokens").write_text("first-token")
+    forever = threading.Event()
+
+    def nothing():
+        forever.wait(60)
+        yield from ()
+
+    with (
+        serving(folder, token_file=str(tmp_path / "tokens")) as server,
+        grpc.insecure_channel(server.target) as channel,
+    ):
+        with pytest.raises(grpc.RpcError) as raised:
+            channel.stream_unary(protocol.PREDICT)(nothing(), timeout=30)
+        forever.set()
+        assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
 @pytest.mark.parametrize(

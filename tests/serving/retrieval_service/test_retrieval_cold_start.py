@@ -8,12 +8,15 @@ from support import holdout_of, tiny_config
 
 from h2rec_tf.data.sequences import Catalogue, Dataset, Sequences
 from h2rec_tf.export import export_model, serving_model
+from h2rec_tf.export.saved import exported_text_encoder
 from h2rec_tf.semantic_ids import build_semantic_ids
 from h2rec_tf.training.configured import train_configured
 from serving.client import ServerError
 from serving.retrieval_service.client import RetrievalClient
 from serving.retrieval_service.options import RetrievalOptions
 from serving.retrieval_service.server import RetrievalServer
+from serving.server.model_server import ModelServer
+from serving.server.options import ServerOptions
 
 TOPICS = {
     "shoes": ["running", "shoes", "sport", "trail", "laces", "sole", "sneaker", "marathon"],
@@ -69,3 +72,18 @@ def test_a_new_text_is_found_by_the_users_of_its_topic(exported, tmp_path):
         assert client.status().items == len(catalogue) + 2
     with RetrievalServer(options) as service, RetrievalClient(service.target) as client:
         assert "new shoe" in [hit.item_id for hit in client.recommend([users[0]], k=EACH)[0]]
+
+
+@pytest.mark.slow  # Needs the trained model.
+@pytest.mark.parametrize("folder", ["", "1", "1/assets.extra/text_encoder"])
+def test_the_text_encoder_is_found_in_the_pushed_folder_in_a_version_and_by_itself(exported, tmp_path, folder):
+    texts = ["marathon running sneaker", "steel frying pan with a lid"]
+    with ModelServer(ServerOptions(model_dir=exported, port=0, rest_port=None, poll_seconds=0)) as models:
+        options = RetrievalOptions(
+            data_dir=str(tmp_path), model_server=models.target, text_encoder=f"{exported}/{folder}", port=0
+        )
+        with RetrievalServer(options) as service, RetrievalClient(service.target) as client:
+            client.upsert(["a", "b"], texts=texts)
+            vectors = exported_text_encoder(exported).encode(texts)
+            client.upsert(["c", "d"], text_vectors=vectors)
+            np.testing.assert_allclose(client.item_vectors(["a", "b"]), client.item_vectors(["c", "d"]), rtol=1e-5)
