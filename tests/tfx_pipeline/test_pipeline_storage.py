@@ -19,13 +19,17 @@ from tfx.dsl.components.base import base_executor
 from tfx.dsl.io import fileio
 from tfx.types import standard_artifacts
 from tfx.utils import io_utils
-from trainer_support import save_semantic_ids, train, write_examples
+from trainer_support import SMALL, at, save_semantic_ids, train, write_examples
 
+from h2rec_tf.config import Config
 from h2rec_tf.data.sequences import Catalogue
 from h2rec_tf.models.store import TrainedModel
 from h2rec_tf.semantic_ids import ITEM_IDS_FILE, build_semantic_ids
 from h2rec_tf.training import loop
+from h2rec_tf.tuning import study
 from tfx_pipeline import constants
+from tfx_pipeline.artifacts import SemanticIds
+from tfx_pipeline.components.tuner import SequenceTunerExecutor
 from tfx_pipeline.runners.fingerprint import source_fingerprint
 from tfx_pipeline.storage import kept_local, local_copy, on_local_artifacts
 from tfx_pipeline.user_code.preprocessing import preprocessing_fn
@@ -167,9 +171,8 @@ def test_workers_begin_with_what_the_chief_kept_and_write_nothing(tmp_path: path
         assert kept.directory == str(tmp_path)
 
 
-def test_a_remote_training_that_was_stopped_goes_on(
-    transformed: Transformed, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def write_training_inputs(transformed: Transformed, tmp_path: pathlib.Path) -> None:
+    """What Trainer and Tuner read, in `tmp_path` and in the remote root."""
     ids = np.asarray(ITEM_IDS, dtype=object)
     catalogue = Catalogue(item_ids=ids, titles=ids, texts=ids, vectors=item_parts()["vectors"])
     save_semantic_ids(build_semantic_ids(catalogue, quantizer=tiny_config().quantizer), tmp_path)
@@ -177,6 +180,12 @@ def test_a_remote_training_that_was_stopped_goes_on(
     write_examples(tmp_path / "examples", items=len(ITEM_IDS))
     for name in ("semantic_ids", "graph", "examples"):
         io_utils.copy_dir(str(tmp_path / name), f"{ROOT}/{name}")
+
+
+def test_a_remote_training_that_was_stopped_goes_on(
+    transformed: Transformed, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_training_inputs(transformed, tmp_path)
     begun: list[int] = []
     original = loop._run_epoch
 
@@ -203,6 +212,53 @@ def test_a_remote_training_that_was_stopped_goes_on(
     for one, other in zip(*models, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
     assert list((tmp_path / "resumed" / "model_run" / constants.TENSORBOARD_DIR).iterdir())
+
+
+def test_a_remote_search_that_was_stopped_goes_on(
+    transformed: Transformed, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_training_inputs(transformed, tmp_path)
+    changes = {
+        "training.max_steps": 2,
+        "tuner.trials": 2,
+        "tuner.space": {"training.learning_rate": {"low": 0.001, "high": 0.01}},
+    }
+    properties = {
+        "config": json.dumps(tiny_config(**SMALL, **changes).to_dict()),
+        "checkpoints": f"{ROOT}/checkpoints",
+    }
+    examples = standard_artifacts.Examples()
+    examples.split_names = '["train", "validation"]'
+    inputs = {
+        "examples": at(examples, f"{ROOT}/examples"),
+        "semantic_ids": at(SemanticIds(), f"{ROOT}/semantic_ids"),
+    }
+    trials: list[float] = []
+    original = study.train_configured
+
+    def trial(config: Config, *arguments: Any, **options: Any) -> Any:
+        trials.append(config.training.learning_rate)
+        if len(trials) == 2:
+            raise KeyboardInterrupt
+        return original(config, *arguments, **options)
+
+    def search(run: str) -> None:
+        outputs = {
+            "best_hyperparameters": at(standard_artifacts.HyperParameters(), f"{ROOT}/{run}/best"),
+            "tuner_results": at(standard_artifacts.TunerResults(), f"{ROOT}/{run}/results"),
+        }
+        SequenceTunerExecutor().Do(inputs, outputs, properties)
+
+    monkeypatch.setattr(study, "train_configured", trial)
+    with pytest.raises(KeyboardInterrupt):
+        search("stopped")
+    assert not fileio.exists(f"{ROOT}/stopped")
+    search("resumed")
+    # The first trial is not run again, and the second one has the values that it had.
+    assert len(trials) == 3 and trials[1] == trials[2] != trials[0]
+    assert read("resumed/results/trials.csv").decode().count("complete") == 2
+    assert json.loads(read("resumed/best/best_hyperparameters.txt"))["training.learning_rate"] in trials
+    assert not fileio.exists(f"{ROOT}/checkpoints")
 
 
 def test_transform_reads_the_vocabulary_where_it_lies(tmp_path: pathlib.Path) -> None:
