@@ -72,3 +72,8 @@ QUERY_MARKER = "bigquery:"
 def is_query(source: str) -> bool:
     """Whether an input is a BigQuery query."""
     return source.startswith(QUERY_MARKER)
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path names another file system than this machine's own; a mounted bucket (`/gcs/...`) does not."""
+    return "://" in path

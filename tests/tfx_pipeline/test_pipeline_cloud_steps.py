@@ -20,6 +20,7 @@ from tfx_pipeline.components.served_model import ABSENT, ServedModelExecutor
 from tfx_pipeline.components.vertex_pusher import VERTEX_MODEL, VertexPusherExecutor
 from tfx_pipeline.components.vertex_trainer import CustomJobError, CustomJobTrainerExecutor
 from tfx_pipeline.runners import container, custom_job
+from tfx_pipeline.storage import is_chief
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 
@@ -74,6 +75,15 @@ def test_a_baseline_before_the_first_push_is_no_input(tmp_path: pathlib.Path) ->
     invocation = {"inputs": {"artifacts": {"baseline_model": absent, "model": present}}, "outputs": {"x": 1}}
     kept = json.loads(container.without_absent(json.dumps(invocation)))
     assert kept == {"inputs": {"artifacts": {"model": present}}, "outputs": {"x": 1}}
+
+
+def test_local_outputs_have_directories_before_the_step(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    artifacts = [{"uri": str(tmp_path / "node" / "schema")}, {"uri": "gs://bucket/node/schema"}]
+    container.make_outputs(json.dumps({"outputs": {"artifacts": {"schema": {"artifacts": artifacts}}}}))
+    assert [path.name for path in tmp_path.rglob("*")] == ["node", "schema"]
 
 
 def test_an_error_that_the_input_explains_is_one_line_and_its_code(
@@ -193,7 +203,7 @@ def test_several_machines_are_a_chief_and_workers() -> None:
 )
 def test_only_the_chief_writes_the_outputs(task: dict[str, Any] | None, chief: bool) -> None:
     variables = {} if task is None else {"TF_CONFIG": json.dumps({"task": task})}
-    assert custom_job.is_chief(variables) == chief
+    assert is_chief(variables) == chief
     outputs = json.dumps({"model": [{"artifact": {"uri": "gs://bucket/model"}, "artifact_type": {"name": "Model"}}]})
     moved = json.loads(custom_job.elsewhere(outputs, "/tmp/x"))
     assert moved["model"][0]["artifact"]["uri"] == "/tmp/x/model/0"

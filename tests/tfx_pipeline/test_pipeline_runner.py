@@ -14,9 +14,12 @@ import pytest
 import tensorflow as tf
 from ml_metadata.proto import metadata_store_pb2
 
+from h2rec_tf.cli.options import DataFiles
+from h2rec_tf.config import Config
 from h2rec_tf.errors import InputError
 from tfx_pipeline.runners.fingerprint import fingerprint
 from tfx_pipeline.runners.local import ComponentError, _named_errors
+from tfx_pipeline.runners.local_run import run_local
 from tfx_pipeline.runners.run_lock import run_lock
 from tfx_pipeline.runners.run_log import run_log
 from tfx_pipeline.runners.summary import RunSummary
@@ -53,6 +56,13 @@ def test_fingerprint_is_of_content_and_place(tmp_path: pathlib.Path) -> None:
     assert fingerprint(one) == before
     with pytest.raises(InputError, match="nothing"):
         fingerprint(str(tmp_path / "nothing"))
+
+
+def test_a_remote_root_is_refused(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"--root gs://bucket/run: .*name a local directory"):
+        run_local(files=DataFiles("clicks.csv", "items.csv"), config=Config(), root="gs://bucket/run")
+    assert not list(tmp_path.iterdir())
 
 
 def test_libraries_talk_to_the_log_only(tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -27,11 +27,21 @@ def recorded(root: pathlib.Path) -> None:
     run_type = store.put_context_type(mlmd.ContextType(name="pipeline_run"))
     node_type = store.put_context_type(mlmd.ContextType(name="node"))
     blessing = store.put_artifact_type(mlmd.ArtifactType(name="ModelBlessing"))
+    index_blessing = store.put_artifact_type(mlmd.ArtifactType(name="tfx_pipeline.IndexBlessing"))
     pushed = store.put_artifact_type(mlmd.ArtifactType(name="PushedModel"))
     states = mlmd.Execution
     for run, nodes in (
         ("first", [("Transform", states.COMPLETE)]),
-        ("second", [("Transform", states.CACHED), ("Evaluator", states.COMPLETE), ("Pusher", states.COMPLETE)]),
+        (
+            "second",
+            [
+                ("BaselineResolver", states.COMPLETE),
+                ("Transform", states.CACHED),
+                ("Evaluator", states.COMPLETE),
+                ("IndexEvaluator", states.COMPLETE),
+                ("Pusher", states.COMPLETE),
+            ],
+        ),
     ):
         context = mlmd.Context(type_id=run_type, name=run)
         for node, state in nodes:
@@ -39,9 +49,13 @@ def recorded(root: pathlib.Path) -> None:
                 type_id=store.put_execution_type(mlmd.ExecutionType(name=f"tfx.{node}")), last_known_state=state
             )
             artifacts = []
-            if node == "Evaluator":
+            if node in ("BaselineResolver", "Evaluator"):
                 artifacts = [mlmd.Artifact(type_id=blessing, uri="b")]
                 artifacts[0].custom_properties["blessed"].int_value = 1
+            if node == "IndexEvaluator":
+                artifacts = [mlmd.Artifact(type_id=index_blessing, uri="i")]
+                artifacts[0].custom_properties["blessed"].int_value = 0
+                artifacts[0].custom_properties["reasons"].string_value = "recall@100 0.4 is below 0.98"
             if node == "Pusher":
                 artifacts = [mlmd.Artifact(type_id=pushed, uri="p")]
                 artifacts[0].custom_properties["pushed"].int_value = 1
@@ -57,13 +71,19 @@ def test_shows_the_last_runs_nodes_blessing_and_push(tmp_path: pathlib.Path) -> 
     assert result.exception is None, result.exception
     lines = result.stdout.splitlines()
     assert lines[0] == "run second"
-    rows = [line.split() for line in lines[2:-2]]
+    rows = [line.split() for line in lines[2:-3]]
     assert [row[:2] for row in rows if len(row) > 1 and row[0][0].isalpha()] == [
+        ["BaselineResolver", "complete"],
         ["Transform", "cached"],
         ["Evaluator", "complete"],
+        ["IndexEvaluator", "complete"],
         ["Pusher", "complete"],
     ]
-    assert lines[-2:] == ["Evaluator: blessed", "Pusher: pushed /serving/7"]
+    assert lines[-3:] == [
+        "Evaluator: blessed",
+        "IndexEvaluator: not blessed: recall@100 0.4 is below 0.98",
+        "Pusher: pushed /serving/7",
+    ]
 
 
 def test_shows_a_jobs_tasks_and_its_error(vertex_server: FakeVertex) -> None:

@@ -20,6 +20,7 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 from h2rec_tf.config import ValidationConfig
 from h2rec_tf.config_tree import to_dict
 from h2rec_tf.errors import InputError
+from tfx_pipeline.components import logged_requests
 from tfx_pipeline.components.example_validator import StrictExampleValidatorExecutor
 from tfx_pipeline.components.schema_gen import SequenceSchemaGenExecutor
 from tfx_pipeline.schema import item_schema, user_schema
@@ -179,3 +180,24 @@ def test_logged_requests_are_compared_with_training(root: Root, tmp_path: pathli
         root.run(serving_requests=str(log))
     with pytest.raises(InputError, match=r"absent: cannot be read"):
         root.run(serving_requests=str(tmp_path / "absent"))
+
+
+def test_the_newest_requests_are_taken_in_bounded_memory(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "requests.jsonl"
+    lines = ["not JSON", *(json.dumps({"history": [f"item-{number}"]}) for number in range(9))]
+    log.write_text("".join(f"{line}\n\n" for line in lines))
+    monkeypatch.setattr(logged_requests, "_ROWS", 2)
+
+    def taken() -> set[str]:
+        (feature,) = logged_requests.serving_statistics(str(log)).datasets[0].features
+        return {bucket.label for bucket in feature.string_stats.rank_histogram.buckets}
+
+    monkeypatch.setattr(logged_requests, "_REQUESTS", 5)
+    assert taken() == {f"item-{number}" for number in range(4, 9)}
+    monkeypatch.setattr(logged_requests, "_CHARACTERS", 3 * len(lines[-1]) + 3)
+    assert taken() == {"item-6", "item-7", "item-8"}
+    # A single line that is longer than all that is kept still counts.
+    monkeypatch.setattr(logged_requests, "_CHARACTERS", 1)
+    assert taken() == {"item-8"}

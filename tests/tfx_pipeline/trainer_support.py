@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 from pipeline_support import example
 from support import holdout_of, random_sequences, tiny_config
+from tfx.dsl.io import fileio
 from tfx.types import standard_artifacts
 from tfx.types.artifact import Artifact
 
@@ -29,7 +30,7 @@ SMALL = {
 }
 
 
-def at(artifact: Artifact, path: pathlib.Path) -> list[Artifact]:
+def at(artifact: Artifact, path: pathlib.Path | str) -> list[Artifact]:
     """The artifact alone in a list, placed at `path`."""
     artifact.uri = str(path)
     return [artifact]
@@ -58,7 +59,7 @@ def _rows(sequences: Sequences, targets: list[int] | None = None) -> list[bytes]
 
 
 def train(
-    folder: pathlib.Path,
+    folder: pathlib.Path | str,
     run: str,
     *,
     examples: str = "examples",
@@ -67,37 +68,38 @@ def train(
 ) -> pathlib.Path:
     """Runs the executor with artifacts under `folder`; outputs go to `folder/run`, as a new execution has new ones.
 
-    `folder` holds `examples`, `graph` and `semantic_ids`. Returns the directory of the outputs.
+    `folder`, which may be a URI, holds `examples`, `graph` and `semantic_ids`. Returns the directory of the outputs.
     """
     examples_artifact = standard_artifacts.Examples()
     examples_artifact.split_names = '["train", "validation"]'
     inputs = {
-        "examples": at(examples_artifact, folder / examples),
-        "transform_graph": at(standard_artifacts.TransformGraph(), folder / "graph"),
-        "semantic_ids": at(SemanticIdsArtifact(), folder / "semantic_ids"),
+        "examples": at(examples_artifact, f"{folder}/{examples}"),
+        "transform_graph": at(standard_artifacts.TransformGraph(), f"{folder}/graph"),
+        "semantic_ids": at(SemanticIdsArtifact(), f"{folder}/semantic_ids"),
     }
     if base is not None:
         inputs["base_model"] = at(standard_artifacts.Model(), base)
     if hyperparameters is not None:
-        (folder / run / "hyperparameters").mkdir(parents=True)
-        (folder / run / "hyperparameters" / "best_hyperparameters.txt").write_text(json.dumps(hyperparameters))
-        inputs["hyperparameters"] = at(standard_artifacts.HyperParameters(), folder / run / "hyperparameters")
+        found = pathlib.Path(folder, run, "hyperparameters")
+        found.mkdir(parents=True)
+        (found / "best_hyperparameters.txt").write_text(json.dumps(hyperparameters))
+        inputs["hyperparameters"] = at(standard_artifacts.HyperParameters(), found)
     outputs = {
-        "model": at(standard_artifacts.Model(), folder / run / "model"),
-        "model_run": at(standard_artifacts.ModelRun(), folder / run / "model_run"),
+        "model": at(standard_artifacts.Model(), f"{folder}/{run}/model"),
+        "model_run": at(standard_artifacts.ModelRun(), f"{folder}/{run}/model_run"),
     }
     for artifacts in outputs.values():
-        pathlib.Path(artifacts[0].uri).mkdir(parents=True)
+        fileio.makedirs(artifacts[0].uri)
     config = tiny_config(**SMALL).to_dict()
     sections = {key: config[key] for key in ("model", "loss", "training", "evaluation", "serving")}
     properties = {
         "run_fn": RUN_FN,
         "train_args": '{"splits": ["train"]}',
         "eval_args": '{"splits": ["validation"]}',
-        "custom_config": json.dumps({"config": sections, "checkpoints": str(folder / "checkpoints")}),
+        "custom_config": json.dumps({"config": sections, "checkpoints": f"{folder}/checkpoints"}),
     }
     SequenceTrainerExecutor().Do(inputs, outputs, properties)
-    return folder / run
+    return pathlib.Path(folder, run)
 
 
 def save_semantic_ids(semantic_ids: SemanticIds, folder: pathlib.Path) -> None:

@@ -7,7 +7,6 @@ import os
 from typing import Any, ClassVar
 
 import pyarrow as pa
-import tensorflow as tf
 import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics import stats_impl
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
@@ -23,6 +22,7 @@ from h2rec_tf import names
 from h2rec_tf.config import Config
 from h2rec_tf.errors import InputError
 from tfx_pipeline import constants
+from tfx_pipeline.components.logged_requests import serving_statistics
 from tfx_pipeline.earlier import earlier_outputs
 from tfx_pipeline.reading import split_batches
 from tfx_pipeline.schema import expectation, item_schema, with_limits
@@ -30,9 +30,8 @@ from tfx_pipeline.schema import expectation, item_schema, with_limits
 _ROOT = "root"
 # Left in the artifact of a run without anomalies: the statistics that later ones are compared with.
 ACCEPTED_FILE = "accepted.json"
-# Items and logged requests that are looked at.
+# Items that are looked at.
 _ITEMS = 2048
-_REQUESTS = 100_000
 # Anomalies named in the message; the artifact has all.
 _SHOWN = 5
 _Reason = anomalies_pb2.AnomalyInfo
@@ -135,44 +134,6 @@ class StrictExampleValidator(base_component.BaseComponent):
                 anomalies=types.Channel(type=standard_artifacts.ExampleAnomalies),
             )
         )
-
-
-def serving_statistics(path: str) -> statistics_pb2.DatasetFeatureStatisticsList:
-    """Statistics of logged requests: JSON Lines with a list `history` of item ids, the newest `100,000` of them.
-
-    Raises:
-        InputError: the file is missing, or a line has no such list.
-    """
-    histories: list[list[str]] = []
-    try:
-        with fileio.open(path, "r") as file:
-            for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                history = _history(line)
-                if history is None:
-                    raise InputError(
-                        f"{path}:{number}: not a logged request; it must be a JSON object with a list "
-                        f"`{names.HISTORY}` of item ids"
-                    )
-                histories.append(history)
-                del histories[:-_REQUESTS]
-    except (OSError, tf.errors.OpError) as error:
-        raise InputError(
-            f"{path}: cannot be read: {getattr(error, 'message', error)}; check validation.serving_requests"
-        ) from error
-    if not histories:
-        raise InputError(f"{path}: holds no request; clear validation.serving_requests or give a log")
-    batch = pa.RecordBatch.from_arrays([pa.array(histories, pa.list_(pa.binary()))], [names.HISTORY])
-    return stats_impl.generate_statistics_in_memory(batch, tfdv.StatsOptions())
-
-
-def _history(line: str) -> list[str] | None:
-    try:
-        history = json.loads(line)[names.HISTORY]
-    except (ValueError, TypeError, KeyError):
-        return None
-    return history if isinstance(history, list) and all(isinstance(item, str) for item in history) else None
 
 
 def _serving_statistics(path: str) -> statistics_pb2.DatasetFeatureStatisticsList | None:

@@ -18,7 +18,7 @@ from h2rec_tf.semantic_ids import read_item_ids
 from tfx_pipeline import constants
 from tfx_pipeline.artifacts import ItemIndex
 from tfx_pipeline.components.model_files import saved_model_dir, trained_dir
-from tfx_pipeline.storage import local_input, local_output
+from tfx_pipeline.storage import on_local_artifacts
 
 # What only IndexEvaluator reads: a change of it builds nothing anew.
 _LIMITS = ("target_recall", "max_p99_ms", "max_memory_ratio", "queries")
@@ -37,6 +37,7 @@ class IndexBuilderSpec(component_spec.ComponentSpec):
 class IndexBuilderExecutor(base_executor.BaseExecutor):
     """Asks the exported model for every item's vector and indexes them: what is served is what is indexed."""
 
+    @on_local_artifacts
     def Do(
         self,
         input_dict: dict[str, list[types.Artifact]],
@@ -53,8 +54,7 @@ class IndexBuilderExecutor(base_executor.BaseExecutor):
         models = input_dict[standard_component_specs.MODEL_KEY]
         recommender = served_model(models)
         artifact = artifact_utils.get_single_instance(output_dict[constants.INDEX])
-        with local_output(artifact.uri) as directory:
-            manifest = build_index(recommender.table[1:], catalogue_ids(models), directory, config=config.index)
+        manifest = build_index(recommender.table[1:], catalogue_ids(models), artifact.uri, config=config.index)
         artifact.set_int_custom_property("items", manifest.items)
         artifact.set_string_custom_property("kind", manifest.settings.kind)
 
@@ -79,12 +79,10 @@ class IndexBuilder(base_component.BaseComponent):
 
 
 def catalogue_ids(models: list[types.Artifact]) -> Any:
-    """Object `[N]`: item ids of the one model in a channel, in the order of its item indices."""
-    with local_input(os.path.join(trained_dir(models), SEMANTIC_IDS_DIR)) as semantic_ids:
-        return read_item_ids(semantic_ids)
+    """Object `[N]`: item ids of the one (local) model in a channel, in the order of its item indices."""
+    return read_item_ids(os.path.join(trained_dir(models), SEMANTIC_IDS_DIR))
 
 
 def served_model(models: list[types.Artifact]) -> ExportedRecommender:
-    """The one model in a channel through its serving signatures."""
-    with local_input(saved_model_dir(models)) as saved_model:
-        return ExportedRecommender(saved_model, catalogue_ids(models))
+    """The one (local) model in a channel through its serving signatures."""
+    return ExportedRecommender(saved_model_dir(models), catalogue_ids(models))

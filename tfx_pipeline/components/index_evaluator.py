@@ -21,7 +21,7 @@ from tfx_pipeline.artifacts import IndexBlessing, ItemIndex
 from tfx_pipeline.components.index_builder import served_model
 from tfx_pipeline.examples import decode_holdout
 from tfx_pipeline.reading import split_batches
-from tfx_pipeline.storage import local_input, local_output
+from tfx_pipeline.storage import on_local_artifacts
 
 # Custom properties of the blessing.
 BLESSED, REASONS = "blessed", "reasons"
@@ -45,6 +45,7 @@ class IndexEvaluatorSpec(component_spec.ComponentSpec):
 class IndexEvaluatorExecutor(base_executor.BaseExecutor):
     """Asks the index what users of the validation split would ask, and compares with exact search."""
 
+    @on_local_artifacts
     def Do(
         self,
         input_dict: dict[str, list[types.Artifact]],
@@ -58,8 +59,7 @@ class IndexEvaluatorExecutor(base_executor.BaseExecutor):
         """
         settings = json.loads(exec_properties[constants.CONFIG])
         config = Config.from_dict({"index": settings["index"]}).index
-        with local_input(artifact_utils.get_single_uri(input_dict[constants.INDEX])) as directory:
-            index = load_index(directory)
+        index = load_index(artifact_utils.get_single_uri(input_dict[constants.INDEX]))
         recommender = served_model(input_dict[standard_component_specs.MODEL_KEY])
         examples = input_dict[standard_component_specs.EXAMPLES_KEY]
         holdout = decode_holdout(split_batches(examples, names.VALIDATION, constants.INDEX_EVALUATOR))
@@ -74,8 +74,7 @@ class IndexEvaluatorExecutor(base_executor.BaseExecutor):
         report = evaluate_index(index, recommender.table[1:], np.concatenate(queries), k=config.k)
         reasons = report.problems(config)
         artifact = artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY])
-        with local_output(artifact.uri) as directory:
-            report.save(os.path.join(directory, constants.INDEX_REPORT_FILE))
+        report.save(os.path.join(artifact.uri, constants.INDEX_REPORT_FILE))
         artifact.set_int_custom_property(BLESSED, int(not reasons))
         artifact.set_string_custom_property(REASONS, "; ".join(reasons))
 

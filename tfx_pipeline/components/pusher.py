@@ -31,8 +31,9 @@ from tfx_pipeline.components.evaluation_results import EvaluationResults
 from tfx_pipeline.components.index_builder import catalogue_ids
 from tfx_pipeline.components.index_evaluator import BLESSED
 from tfx_pipeline.components.model_files import saved_model_dir, trained_dir
+from tfx_pipeline.constants import is_remote
 from tfx_pipeline.model_card import model_card, write_card
-from tfx_pipeline.storage import local_input
+from tfx_pipeline.storage import on_local_artifacts
 from tfx_pipeline.warmup import warmup_requests
 
 # Written by TensorFlow into every SavedModel; its random id tells two saves apart.
@@ -62,6 +63,7 @@ class NewestPusherExecutor(executor.Executor):
             return False
         return super().CheckBlessing(input_dict)
 
+    @on_local_artifacts
     def Do(
         self,
         input_dict: dict[str, list[types.Artifact]],
@@ -160,7 +162,7 @@ def _appearing(version_dir: str) -> Iterator[pathlib.Path]:
     On a local disk that is one rename. An object store has none; there `saved_model.pb`, which servers wait for, is
     copied last.
     """
-    if "://" not in version_dir:
+    if not is_remote(version_dir):
         for left in pathlib.Path(version_dir).parent.glob(".*-*"):
             # Of a push that was killed; its name is `.VERSION-RANDOM`.
             if left.name[1:].partition("-")[0].isdigit():
@@ -198,8 +200,8 @@ def _write_servable(
             figures = json.loads(_read(os.path.join(blessings[0].uri, constants.INDEX_REPORT_FILE)))
     evaluation = input_dict.get(constants.EVALUATION)
     metrics = EvaluationResults.load(artifact_utils.get_single_uri(evaluation)).metrics if evaluation else {}
-    with local_input(trained_dir(models)) as trained:
-        write_card(model_card(trained=trained, metrics=metrics, index=figures, version=version), extra)
+    card = model_card(trained=trained_dir(models), metrics=metrics, index=figures, version=version)
+    write_card(card, extra)
     with tf.io.TFRecordWriter(str(extra / constants.WARMUP_FILE)) as writer:
         for request in warmup_requests(str(folder), item_ids[:_WARMUP_ITEMS]):
             writer.write(request)

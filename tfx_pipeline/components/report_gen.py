@@ -29,7 +29,7 @@ from tfx_pipeline.components.index_evaluator import BLESSED, REASONS
 from tfx_pipeline.components.model_files import saved_model_dir, trained_dir
 from tfx_pipeline.examples import decode_holdout, decode_training
 from tfx_pipeline.reading import split_batches
-from tfx_pipeline.storage import local_input
+from tfx_pipeline.storage import on_local_artifacts
 
 # Users shown, items of each history and of each list.
 _EXAMPLES, _HISTORY, _LIST = 6, 5, 5
@@ -52,6 +52,7 @@ class ReportGenSpec(component_spec.ComponentSpec):
 class ReportGenExecutor(base_executor.BaseExecutor):
     """Gathers figures from the artifacts of a run, measures the floors, and renders."""
 
+    @on_local_artifacts
     def Do(
         self,
         input_dict: dict[str, list[types.Artifact]],
@@ -60,8 +61,7 @@ class ReportGenExecutor(base_executor.BaseExecutor):
     ) -> None:
         """Writes `report.html`."""
         models = input_dict[standard_component_specs.MODEL_KEY]
-        with local_input(trained_dir(models)) as trained:
-            stored = TrainedModel.load(trained)
+        stored = TrainedModel.load(trained_dir(models))
         examples = input_dict[standard_component_specs.EXAMPLES_KEY]
         train = decode_training(split_batches(examples, names.TRAIN, constants.REPORT_GEN))
         test = decode_holdout(split_batches(examples, names.TEST, constants.REPORT_GEN))

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import sys
-import tempfile
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,6 +23,7 @@ from tfx_pipeline.artifacts import SemanticIds
 from tfx_pipeline.earlier import earlier_outputs
 from tfx_pipeline.examples import decode_items
 from tfx_pipeline.reading import split_batches
+from tfx_pipeline.storage import local_copy, on_local_artifacts
 
 _ROOT = "root"
 
@@ -44,6 +44,7 @@ class SemanticIdGenSpec(component_spec.ComponentSpec):
 class SemanticIdGenExecutor(base_executor.BaseExecutor):
     """Encodes the catalogue with the text encoder and the codebooks of the last run, or fits both."""
 
+    @on_local_artifacts
     def Do(
         self,
         input_dict: dict[str, list[types.Artifact]],
@@ -71,11 +72,7 @@ class SemanticIdGenExecutor(base_executor.BaseExecutor):
             progress=sys.stderr.isatty(),
         )
         check_codebooks(semantic_ids.report, config.codebooks)
-        with tempfile.TemporaryDirectory() as directory:
-            # The library writes local files, artifacts may be remote.
-            local = os.path.join(directory, constants.SEMANTIC_IDS)
-            semantic_ids.save(local)
-            io_utils.copy_dir(local, artifact.uri)
+        semantic_ids.save(artifact.uri)
         # Last: it tells later runs that all the rest is there.
         io_utils.write_string_file(os.path.join(artifact.uri, UPDATE_FILE), update.to_json())
         report = semantic_ids.report
@@ -151,12 +148,8 @@ def latest_semantic_ids(root: str, own: str) -> tuple[str, tuple[LoadedSemanticI
     if not found:
         return "", None
     uri = found[-1]
-    with tempfile.TemporaryDirectory() as directory:
-        local = uri
-        if "://" in uri:
-            local = os.path.join(directory, constants.SEMANTIC_IDS)
-            io_utils.copy_dir(uri, local)
-        semantic_ids = LoadedSemanticIds.load(local)
+    with local_copy(uri) as directory:
+        semantic_ids = LoadedSemanticIds.load(directory)
         # A memory map would end with the copy.
         whole = dataclasses.replace(semantic_ids, vectors=np.array(semantic_ids.vectors))
     return uri, (whole, Update.from_json(io_utils.read_string_file(os.path.join(uri, UPDATE_FILE))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar
 
 from tfx import types
@@ -16,6 +17,7 @@ from tfx.utils import json_utils
 from tfx_pipeline import constants
 from tfx_pipeline.artifacts import SemanticIds
 from tfx_pipeline.components.kept import kept_directory
+from tfx_pipeline.storage import is_chief, local_artifacts
 
 
 class SequenceTrainerSpec(standard_component_specs.TrainerSpec):
@@ -37,9 +39,14 @@ class SequenceTrainerExecutor(trainer_executor.GenericExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         """Trains; checkpoints go when the model is written."""
-        super().Do(input_dict, output_dict, exec_properties)
+        # While the artifacts have their own URIs, which are equal in the next execution.
         directory = _checkpoints(input_dict, exec_properties)
-        if directory and fileio.exists(directory):
+        custom = json_utils.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
+        custom[constants.CHECKPOINTS] = directory
+        properties = {**exec_properties, standard_component_specs.CUSTOM_CONFIG_KEY: json_utils.dumps(custom)}
+        with local_artifacts(input_dict, output_dict):
+            super().Do(input_dict, output_dict, properties)
+        if directory and is_chief(os.environ) and fileio.exists(directory):
             fileio.rmtree(directory)
 
     def _GetFnArgs(
@@ -52,7 +59,7 @@ class SequenceTrainerExecutor(trainer_executor.GenericExecutor):
         fn_args.custom_config = {
             **fn_args.custom_config,
             constants.SEMANTIC_IDS: artifact_utils.get_single_uri(input_dict[constants.SEMANTIC_IDS]),
-            constants.CHECKPOINTS: _checkpoints(input_dict, exec_properties) or fn_args.model_run_dir,
+            constants.CHECKPOINTS: fn_args.custom_config[constants.CHECKPOINTS] or fn_args.model_run_dir,
         }
         return fn_args
 

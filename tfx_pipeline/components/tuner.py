@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import pathlib
-import tempfile
 from typing import Any, ClassVar
 
 from tfx import types
@@ -25,7 +23,7 @@ from tfx_pipeline.artifacts import SemanticIds as SemanticIdsArtifact
 from tfx_pipeline.components.kept import kept_directory
 from tfx_pipeline.examples import decode_holdout, decode_training
 from tfx_pipeline.reading import split_batches
-from tfx_pipeline.storage import local_input
+from tfx_pipeline.storage import kept_local, local_artifacts
 
 _LOG = logging.getLogger("h2rec_tf.training.tuner")
 _FILE = "best_hyperparameters.txt"
@@ -72,34 +70,34 @@ class SequenceTunerExecutor(base_executor.BaseExecutor):
         settings = json.loads(exec_properties[constants.CONFIG])
         config = Config.from_dict(settings)
         examples = input_dict[standard_component_specs.EXAMPLES_KEY]
-        results = artifact_utils.get_single_uri(output_dict[standard_component_specs.TUNER_RESULTS_KEY])
-        kept = kept_directory(exec_properties[constants.CHECKPOINTS], input_dict, exec_properties)
-        # The study is a database in a file, which needs a local disk; on an object store a search starts anew.
-        with (
-            tempfile.TemporaryDirectory() as temporary,
-            local_input(artifact_utils.get_single_uri(input_dict[constants.SEMANTIC_IDS])) as directory,
-        ):
-            semantic_ids = SemanticIds.load(directory)
-            study = pathlib.Path(temporary if "://" in kept else kept)
-            study.mkdir(parents=True, exist_ok=True)
+        # While the artifacts have their own URIs, which are equal in the next execution.
+        unfinished = kept_directory(exec_properties[constants.CHECKPOINTS], input_dict, exec_properties)
+        with local_artifacts(input_dict, output_dict), kept_local(unfinished) as kept:
+            semantic_ids = SemanticIds.load(artifact_utils.get_single_uri(input_dict[constants.SEMANTIC_IDS]))
+
+            def say(line: str) -> None:
+                _LOG.info("%s", line)
+                kept.save()
+
             found = tune(
                 config,
                 search_space(config),
                 train=decode_training(split_batches(examples, names.TRAIN, constants.TUNER)),
                 validation=decode_holdout(split_batches(examples, names.VALIDATION, constants.TUNER)),
                 semantic_ids=lambda tried: semantic_ids,
-                output=str(study),
+                output=kept.directory,
                 trials=config.tuner.trials,
                 minutes=config.tuner.minutes,
                 seed=config.training.seed,
-                say=lambda line: _LOG.info("%s", line),
+                say=say,
             )
-            io_utils.copy_dir(str(study), results)
-        best = artifact_utils.get_single_uri(output_dict[standard_component_specs.BEST_HYPERPARAMETERS_KEY])
-        with fileio.open(os.path.join(best, _FILE), "w") as file:
-            file.write(json.dumps(found.values))
-        if fileio.exists(kept):
-            fileio.rmtree(kept)
+            results = artifact_utils.get_single_uri(output_dict[standard_component_specs.TUNER_RESULTS_KEY])
+            io_utils.copy_dir(kept.directory, results)
+            best = artifact_utils.get_single_uri(output_dict[standard_component_specs.BEST_HYPERPARAMETERS_KEY])
+            with open(os.path.join(best, _FILE), "w", encoding="utf-8") as file:
+                file.write(json.dumps(found.values))
+        if fileio.exists(unfinished):
+            fileio.rmtree(unfinished)
 
 
 class SequenceTuner(base_component.BaseComponent):

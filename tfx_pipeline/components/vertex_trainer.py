@@ -75,9 +75,6 @@ def train_in_custom_job(trainer: base_component.BaseComponent, *, config: Config
 class CustomJobTrainerExecutor(base_executor.BaseExecutor):
     """Starts the job, waits for its end, and fails where it failed."""
 
-    # `tfx_pipeline.runners.staging`: the job gets the artifacts as they are named, and reads them itself.
-    PASSES_ARTIFACTS_ON = True
-
     def Do(
         self,
         input_dict: dict[str, list[types.Artifact]],

@@ -14,7 +14,7 @@ from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 
 from h2rec_tf.errors import InputError
-from tfx_pipeline.constants import is_query
+from tfx_pipeline.constants import is_query, is_remote
 
 # What a pattern may hold beside `*`: TFX replaces these.
 _PLACEHOLDER = re.compile(r"\{(SPAN|VERSION|YYYY|MM|DD)(:\d+)?\}")
@@ -94,7 +94,7 @@ def _files(pattern: str) -> list[str]:
 @contextlib.contextmanager
 def local_file(path: str) -> Iterator[str]:
     """The path itself, or for a remote one (`gs://...`) the path of a copy that lasts as long as the block."""
-    if "://" not in path:
+    if not is_remote(path):
         yield path
         return
     with tempfile.TemporaryDirectory() as directory:

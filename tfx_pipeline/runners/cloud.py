@@ -15,6 +15,7 @@ from h2rec_tf.errors import InputError
 from tfx_pipeline import constants
 from tfx_pipeline.components.vertex_pusher import check_push
 from tfx_pipeline.components.vertex_trainer import train_in_custom_job
+from tfx_pipeline.constants import is_remote
 from tfx_pipeline.pipeline import create_pipeline
 
 PIPELINE_NAME = "h2rec"
@@ -74,7 +75,8 @@ def cloud_pipeline(
         embeddings=files.embeddings or "",
         config=config,
         serving_dir=serving_dir or f"{root.rstrip('/')}/serving",
-        beam_pipeline_args=beam_pipeline_args or _BEAM_PIPELINE_ARGS,
+        # Not started where Beam runs inside the step; without an image TFX packs itself up for workers in each step.
+        beam_pipeline_args=beam_pipeline_args or [*_BEAM_PIPELINE_ARGS, f"--sdk_container_image={image}"],
         interactions_fingerprint=release,
         items_fingerprint=release,
         stock_resolvers=True,
@@ -114,7 +116,7 @@ def run_always(spec: dict, nodes: tuple[str, ...] = constants.UNCACHED) -> None:
 
 
 def _check_location(flag: str, path: str, vertex: bool) -> None:
-    if not path or path.startswith(("gs://", "/gcs/")) or (not vertex and ("://" in path or path.startswith("/"))):
+    if not path or path.startswith(("gs://", "/gcs/")) or (not vertex and (is_remote(path) or path.startswith("/"))):
         return
     wanted = "a gs:// URI" if vertex else "a URI (as gs://bucket/path), or an absolute path that the containers mount"
     raise InputError(f"{flag} {path}: a step in the cloud cannot read it; copy it to cloud storage and give {wanted}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 # First: it sets what the pinned TensorFlow stack needs from the environment.
 from h2rec_tf import environment
 
 _INVOCATION = "--json_serialized_invocation_args"
-_EXECUTOR = "--executor_class_path"
 
 
 def main(argv: list[str]) -> int:
@@ -25,22 +25,32 @@ def main(argv: list[str]) -> int:
     from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
 
     from h2rec_tf.errors import H2RecError
-    from tfx_pipeline.runners.staging import stage
 
     arguments = list(argv)
     if _INVOCATION in arguments:
         place = arguments.index(_INVOCATION) + 1
         arguments[place] = without_absent(arguments[place])
+        make_outputs(arguments[place])
     # Executors read absl flags; `app.run` would parse them, and exit the process on every error.
     flags.FLAGS(["h2rec"], known_only=True)
     try:
-        if _EXECUTOR in arguments:
-            stage(arguments[arguments.index(_EXECUTOR) + 1])
         kubeflow_v2_run_executor.main(kubeflow_v2_run_executor._parse_flags(["h2rec", *arguments]))
     except H2RecError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def make_outputs(invocation: str) -> None:
+    """Makes the directories of local output artifacts: on a mounted volume nothing else does."""
+    import json
+
+    from tfx_pipeline.constants import is_remote
+
+    for entry in json.loads(invocation).get("outputs", {}).get("artifacts", {}).values():
+        for artifact in entry.get("artifacts", []):
+            if not is_remote(artifact["uri"]):
+                os.makedirs(artifact["uri"], exist_ok=True)
 
 
 def without_absent(invocation: str) -> str:

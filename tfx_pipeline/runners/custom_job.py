@@ -6,13 +6,11 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
 
 # First: it sets what the pinned TensorFlow stack needs from the environment.
 from h2rec_tf import environment
 
 _OUTPUTS = "--outputs"
-_EXECUTOR = "--executor_class_path"
 
 
 def main(argv: list[str]) -> None:
@@ -25,20 +23,13 @@ def main(argv: list[str]) -> None:
     from absl import app
     from tfx.scripts import run_executor
 
-    from tfx_pipeline.runners.staging import stage
+    from tfx_pipeline.storage import is_chief
 
     arguments = list(argv)
-    stage(arguments[arguments.index(_EXECUTOR) + 1])
     if not is_chief(os.environ):
         place = arguments.index(_OUTPUTS) + 1
         arguments[place] = elsewhere(arguments[place], tempfile.mkdtemp())
     app.run(run_executor.main, ["h2rec", *arguments], flags_parser=run_executor.parse_flags)
-
-
-def is_chief(variables: Mapping[str, str]) -> bool:
-    """Whether TF_CONFIG, which Vertex AI sets in jobs of several machines, says so; without it there is one machine."""
-    task = json.loads(variables.get("TF_CONFIG") or "{}").get("task", {})
-    return task.get("type", "chief") in ("chief", "master")
 
 
 def elsewhere(outputs: str, directory: str) -> str:

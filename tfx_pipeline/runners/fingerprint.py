@@ -9,7 +9,7 @@ import re
 import uuid
 
 from h2rec_tf.errors import InputError
-from tfx_pipeline.constants import is_query
+from tfx_pipeline.constants import is_query, is_remote
 
 _BLOCK = 1 << 20
 # What TFX fills in: {SPAN}, {VERSION:3}, {YYYY} and so on.
@@ -26,6 +26,8 @@ def source_fingerprint(source: str) -> str:
     """
     if is_query(source):
         return uuid.uuid4().hex
+    if is_remote(source):
+        return _remote_fingerprint(source)
     pattern = _PLACEHOLDER.sub("*", source)
     if pattern == source and not glob.has_magic(source):
         return fingerprint(source)
@@ -36,8 +38,24 @@ def source_fingerprint(source: str) -> str:
     return hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
 
 
+def _remote_fingerprint(source: str) -> str:
+    """Of the sizes and times of change of a pattern's files on another file system, or of a file's."""
+    import tensorflow as tf
+
+    try:
+        files = sorted(tf.io.gfile.glob(_PLACEHOLDER.sub("*", source)))
+        facts = [(path, (found := tf.io.gfile.stat(path)).length, found.mtime_nsec) for path in files]
+    except tf.errors.OpError as error:
+        raise InputError(f"{source}: cannot be read: {error.message}; check the path and your credentials") from error
+    if not files:
+        raise InputError(f"{source}: no file matches; check the path")
+    return hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
+
+
 def fingerprint(*paths: str | None) -> str:
     """Hex digest of the files' contents, in order; absent ones (None or "") count as empty.
+
+    Remote files count by size and time of change.
 
     TFX's own fingerprint has size and second of change only, so a quick edit of equal length would pass for cached.
 
@@ -47,7 +65,9 @@ def fingerprint(*paths: str | None) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for path in paths:
         content = hashlib.blake2b(digest_size=16)
-        if path:
+        if path and is_remote(path):
+            content.update(_remote_fingerprint(path).encode())
+        elif path:
             try:
                 with open(path, "rb") as file:
                     while block := file.read(_BLOCK):

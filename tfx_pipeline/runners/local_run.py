@@ -18,7 +18,7 @@ from h2rec_tf.cli.options import DataFiles
 from h2rec_tf.config import Config
 from h2rec_tf.errors import H2RecError, InputError
 from tfx_pipeline import constants
-from tfx_pipeline.constants import is_query
+from tfx_pipeline.constants import is_query, is_remote
 from tfx_pipeline.runners.fingerprint import fingerprint, source_fingerprint
 from tfx_pipeline.runners.run_lock import run_lock
 from tfx_pipeline.runners.run_log import run_log
@@ -46,10 +46,15 @@ def run_local(*, files: DataFiles, config: Config, root: str, beam_args: Sequenc
         ComponentError: a component failed; the message names the log.
     """
     environment.quiet()
+    if is_remote(root):
+        raise InputError(
+            f"--root {root}: a run on this machine keeps its metadata in a local file; name a local directory, or"
+            " compile the pipeline for Kubeflow or Vertex AI"
+        )
     # Paths are part of the cache key and of what the artifacts remember.
     base = pathlib.Path(root).resolve()
     interactions, items, embeddings = (
-        path if not path or is_query(path) or "://" in path else os.path.abspath(path)
+        path if not path or is_query(path) or is_remote(path) else os.path.abspath(path)
         for path in (files.interactions, files.items, files.embeddings or "")
     )
     # Before anything is made: this is where a missing file shows.

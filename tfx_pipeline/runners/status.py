@@ -12,11 +12,14 @@ from ml_metadata.proto import metadata_store_pb2
 from h2rec_tf.cloud.vertex import Vertex, seconds
 from h2rec_tf.errors import InputError
 from h2rec_tf.metrics import table
+from tfx_pipeline import constants
 
 METADATA_FILE = "metadata.db"
 _RUN_CONTEXT = "pipeline_run"
 _NODE_CONTEXT = "node"
-_BLESSING = "ModelBlessing"
+_BLESSINGS = ("ModelBlessing", "InfraBlessing", "tfx_pipeline.IndexBlessing")
+# They give on what an earlier run judged.
+_RESOLVERS = (constants.BASELINE_RESOLVER, constants.WARM_START_RESOLVER)
 _PUSHED = "PushedModel"
 _OUTPUTS = (
     metadata_store_pb2.Event.OUTPUT,
@@ -108,8 +111,9 @@ def _notes(store: Any, executions: list[metadata_store_pb2.Execution]) -> list[s
     for artifact in sorted(store.get_artifacts_by_id(list(made)), key=lambda artifact: artifact.id) if made else []:
         properties = artifact.custom_properties
         node = _node_id(store, producer[made[artifact.id]])
-        if artifact.type == _BLESSING:
-            notes.append(f"{node}: {'blessed' if properties['blessed'].int_value else 'not blessed'}")
+        if artifact.type in _BLESSINGS and node not in _RESOLVERS:
+            why = f": {properties['reasons'].string_value}" if properties["reasons"].string_value else ""
+            notes.append(f"{node}: {'blessed' if properties['blessed'].int_value else 'not blessed'}{why}")
         if artifact.type == _PUSHED:
             where = properties["pushed_destination"].string_value
             notes.append(f"{node}: pushed {where}" if properties["pushed"].int_value else f"{node}: not pushed")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pathlib
+import os
 from typing import Any
 
 import tensorflow as tf
@@ -28,7 +28,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     Returns:
         `history_index`: sparse int64 `[B, ?]`; `target_index`: int64 `[B]`; `user_id` and `timestamps` as they came.
     """
-    lines = _vocabulary(str(pathlib.Path(custom_config[constants.SEMANTIC_IDS]) / ITEM_IDS_FILE))
+    lines = _vocabulary(os.path.join(custom_config[constants.SEMANTIC_IDS], ITEM_IDS_FILE))
     history, target = inputs[names.HISTORY], inputs[names.TARGET]
     # Counted on the analyzed split, which is training alone; read by the Trainer.
     tft.vocabulary(history, vocab_filename=constants.POPULARITY_VOCABULARY, store_frequency=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -11,7 +10,6 @@ import sys
 import numpy as np
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
-from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
 from h2rec_tf.config import Config
@@ -23,7 +21,7 @@ from h2rec_tf.training.loop import TrainingResult
 from tfx_pipeline import constants
 from tfx_pipeline.examples import decode_holdout, decode_training
 from tfx_pipeline.reading import file_batches
-from tfx_pipeline.storage import local_input, local_output
+from tfx_pipeline.storage import is_chief, kept_local
 from tfx_pipeline.user_code.signatures import EvaluationSignatures
 
 
@@ -32,6 +30,8 @@ def run_fn(fn_args: FnArgs) -> None:
 
     The SavedModel goes to `serving_model_dir`, a `TrainedModel` beside it (`constants.TRAINED_MODEL_DIR`), TensorBoard
     logs and the record of every epoch to `model_run_dir`.
+
+    All paths are local but that of the checkpoints, which are copied there after each epoch.
 
     Args:
         fn_args: TFX's; `custom_config` has `config`, the sections of the configuration tree as plain values,
@@ -43,35 +43,28 @@ def run_fn(fn_args: FnArgs) -> None:
     """
     config = Config.from_dict(fn_args.custom_config[constants.CONFIG])
     config = config.replace(**(fn_args.hyperparameters or {}))
-    with contextlib.ExitStack() as stack:
-        # Rows of the text vectors are read from the file until the model is written.
-        semantic_ids = SemanticIds.load(stack.enter_context(local_input(fn_args.custom_config[constants.SEMANTIC_IDS])))
-        base = None
-        if fn_args.base_model:
-            base = stack.enter_context(local_input(trained_model_dir(fn_args.base_model)))
-        _train(fn_args, config, semantic_ids, base)
-
-
-def _train(fn_args: FnArgs, config: Config, semantic_ids: SemanticIds, base: str | None) -> None:
-    transform_output = tft.TFTransformOutput(fn_args.transform_output)
+    semantic_ids = SemanticIds.load(fn_args.custom_config[constants.SEMANTIC_IDS])
     read = fn_args.data_accessor.record_batch_factory
-    workspace = fn_args.custom_config[constants.CHECKPOINTS]
-    result = train_configured(
-        config,
-        semantic_ids,
-        decode_training(file_batches(read, fn_args.train_files)),
-        decode_holdout(file_batches(read, fn_args.eval_files)),
-        directory=workspace,
-        base=base,
-        progress=sys.stderr.isatty(),
-    )
+    with kept_local(fn_args.custom_config[constants.CHECKPOINTS], chief=is_chief(os.environ)) as kept:
+        result = train_configured(
+            config,
+            semantic_ids,
+            decode_training(file_batches(read, fn_args.train_files)),
+            decode_holdout(file_batches(read, fn_args.eval_files)),
+            directory=kept.directory,
+            base=trained_model_dir(fn_args.base_model) if fn_args.base_model else None,
+            # After the checkpoint of the epoch.
+            on_epoch=lambda epoch, figures: kept.save(),
+            progress=sys.stderr.isatty(),
+        )
+        _write_logs(result, kept.directory, fn_args.model_run_dir)
+    transform_output = tft.TFTransformOutput(fn_args.transform_output)
     popularity = read_popularity(transform_output, semantic_ids.item_ids)
     model = serving_model(result.model, semantic_ids, popularity, config)
     evaluation = EvaluationSignatures(model, transform_output, constants.metric_ks(config.evaluation.ks))
     export_model(model, fn_args.serving_model_dir, signatures=evaluation.signatures())
-    with local_output(trained_model_dir(fn_args.serving_model_dir)) as trained:
-        TrainedModel(result.model, config, semantic_ids, popularity).save(trained)
-    _write_logs(result, workspace, fn_args.model_run_dir)
+    trained = trained_model_dir(fn_args.serving_model_dir)
+    TrainedModel(result.model, config, semantic_ids, popularity).save(trained)
 
 
 def trained_model_dir(serving_model_dir: str) -> str:
@@ -86,7 +79,7 @@ def _write_logs(result: TrainingResult, workspace: str, model_run_dir: str) -> N
         io_utils.copy_dir(os.path.join(workspace, constants.TENSORBOARD_DIR), target)
     record = dataclasses.asdict(dataclasses.replace(result, model=None))  # type: ignore[arg-type]
     record.pop("model")
-    with fileio.open(os.path.join(model_run_dir, constants.HISTORY_FILE), "w") as file:
+    with open(os.path.join(model_run_dir, constants.HISTORY_FILE), "w", encoding="utf-8") as file:
         file.write(json.dumps(record))
 
 
