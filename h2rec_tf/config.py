@@ -78,6 +78,7 @@ class QuantizerConfig:
 
     kind: str = choice("rq_kmeans", "rq_vae", "pq")
     levels: int = number(4, low=1)
+    # At most so many a level; a small catalogue takes one for each four items.
     codes: int = number(256, low=2)
     iterations: int = number(25, low=1)
     # RQ-KMeans measures distances in this many principal components of the vectors; 0 uses all.

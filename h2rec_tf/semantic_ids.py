@@ -31,6 +31,8 @@ PLOT_FILE = "report.png"
 QUANTIZER_DIR = "quantizer"
 ENCODER_DIR = "text_encoder"
 
+_ITEMS_PER_CODE = 4
+
 
 @dataclasses.dataclass(frozen=True)
 class SemanticIds:
@@ -143,7 +145,7 @@ def build_semantic_ids(
     Args:
         catalogue: N >= 1 items.
         text: how vectors come about; defaults when None.
-        quantizer: how codes come about; defaults when None.
+        quantizer: how codes come about; defaults when None. A level has at most one code for each four items.
         seed: of both.
         progress: shows bars on stderr when that is a terminal.
 
@@ -157,7 +159,9 @@ def build_semantic_ids(
     encoder = make_text_encoder(text, catalogue, seed=seed)
     cache_dir = "" if encoder.kind == "vectors" else text.cache_dir
     vectors = normalised(encode_cached(encoder, catalogue.texts.tolist(), cache_dir, progress=progress))
-    fitted = make_quantizer(quantizer, seed=seed).fit(vectors, progress=progress)
+    # With fewer items than this a code, most codes of the finer levels would stand for one item or none.
+    fitting = max(2, min(quantizer.codes, len(catalogue) // _ITEMS_PER_CODE))
+    fitted = make_quantizer(dataclasses.replace(quantizer, codes=fitting), seed=seed).fit(vectors, progress=progress)
     codes, codebooks = fitted.encode(vectors), fitted.codebooks
     if quantizer.disambiguation:
         codes = disambiguate(codes, catalogue.item_ids.tolist(), limit=quantizer.codes)

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from h2rec_tf.atomic import atomic_directory
-from h2rec_tf.config import QuantizerConfig, TextConfig
+from h2rec_tf.config import CodebookConfig, QuantizerConfig, TextConfig
 from h2rec_tf.data.sequences import Catalogue
 from h2rec_tf.errors import InputError
+from h2rec_tf.quantizers.codebook_gate import codebook_faults
 from h2rec_tf.semantic_ids import SemanticIds, build_semantic_ids
 
 SMALL = QuantizerConfig(levels=2, codes=4, iterations=5)
@@ -137,3 +138,14 @@ def test_the_command_imports_nothing_heavy():
     code = "import sys, h2rec_tf.cli.semantic_ids; print({'tensorflow', 'sklearn', 'scipy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("items", [1, 30, 300, 700])
+def test_the_defaults_suit_small_catalogues(items):
+    generator = np.random.default_rng(items)
+    words = np.asarray([f"word{number}" for number in range(60)])
+    texts = np.asarray([" ".join(generator.choice(words[row % 6 :: 6], 4)) for row in range(items)], object)
+    ids = np.asarray([f"item {row}" for row in range(items)], object)
+    built = build_semantic_ids(Catalogue(ids, texts, texts))
+    assert codebook_faults(built.report, CodebookConfig()) == []
+    assert built.report.codes <= max(2, items // 4)
