@@ -103,7 +103,27 @@ class Operations:
         excluded = self._excluded(inputs, len(histories))
         for row, history in zip(excluded, histories, strict=True):
             row.update(lenient_text(item_id) for item_id in history)
-        return self._answer(self._query_tower.user_vectors(histories), inputs, excluded)
+        users = self._query_tower.user_vectors(histories)
+        hits: list[list[Hit]] = [[] for _ in histories]
+        known = np.flatnonzero(users.any(axis=1))
+        if len(known):
+            found = self._engine.index.search(users[known], int(inputs[names.K]), [excluded[row] for row in known])
+            for row, entry in zip(known, found, strict=True):
+                hits[row] = entry
+        for row in np.flatnonzero(~users.any(axis=1)):
+            hits[row] = self._popular(self._query_tower, int(inputs[names.K]), excluded[row])
+        return _found(hits)
+
+    def _popular(self, tower: QueryTower, k: int, excluded: set[str]) -> list[Hit]:
+        """The model's popular items that are in the index; a zero vector would find any items at all."""
+        found = tower.popular(k, sorted(excluded - {""}))
+        ids = [item_id for item_id, _ in found]
+        held, titles = self._engine.index.vectors(ids), self._engine.index.titles(ids)
+        return [
+            Hit(item_id, title, score)
+            for (item_id, score), vector, title in zip(found, held, titles, strict=True)
+            if vector is not None
+        ]
 
     def _search(self, inputs: Arrays) -> dict[str, np.ndarray]:
         vectors = inputs[names.VECTORS]

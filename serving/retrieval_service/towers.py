@@ -20,7 +20,10 @@ class QueryTower(Protocol):
     """Histories to user vectors."""
 
     def user_vectors(self, histories: np.ndarray) -> np.ndarray:
-        """Object `[B, T]` item ids as bytes, oldest first, b"" for none -> float32 `[B, D]`."""
+        """Object `[B, T]` item ids as bytes, oldest first, b"" for none -> float32 `[B, D]`; zeros: unknown."""
+
+    def popular(self, k: int, exclude: Sequence[str]) -> list[tuple[str, float]]:
+        """Item ids and scores for a user of whom nothing is known, at most `k`, best first; none of `exclude`."""
 
 
 class ItemTower(Protocol):
@@ -58,6 +61,21 @@ class ModelTowers:
     def user_vectors(self, histories: np.ndarray) -> np.ndarray:
         """As `QueryTower`."""
         return self._model.predict(names.USER_EMBEDDING, {names.HISTORY: histories})[names.EMBEDDING]
+
+    def popular(self, k: int, exclude: Sequence[str]) -> list[tuple[str, float]]:
+        """As `QueryTower`: what the model itself answers to an empty history."""
+        taken = self._model.inputs(names.SERVING_DEFAULT)
+        if not {names.HISTORY, names.K, names.EXCLUDE} <= taken:
+            return []
+        excluded = np.asarray([[item_id.encode() for item_id in exclude] or [b""]], object)
+        inputs = {
+            names.HISTORY: np.full((1, 1), b"", object),
+            names.K: np.asarray(k, np.int32),
+            names.EXCLUDE: excluded,
+        }
+        found = self._model.predict(names.SERVING_DEFAULT, inputs)
+        pairs = zip(found[names.ITEM_IDS][0], found[names.SCORES][0], strict=True)
+        return [(item_id.decode(), float(score)) for item_id, score in pairs if item_id]
 
     def trained(self, item_ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
         """As `ItemTower`."""

@@ -30,11 +30,19 @@ class NumPyModel:
             names.USER_EMBEDDING: {names.HISTORY},
             names.ITEM_EMBEDDING: {names.ITEM_IDS},
             names.COLD_ITEM_EMBEDDING: {names.VECTORS},
+            names.SERVING_DEFAULT: {names.HISTORY, names.K, names.EXCLUDE},
         }.get(signature, set())
 
     def predict(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if signature == names.COLD_ITEM_EMBEDDING:
             return {names.EMBEDDING: inputs[names.VECTORS][:, : self._cold_width]}
+        if signature == names.SERVING_DEFAULT:
+            assert not any(map(any, inputs[names.HISTORY])), "the index answers who has a history"
+            popular = [item for item in (b"pan 2", b"shoe 1", b"pan 1") if item not in inputs[names.EXCLUDE][0]]
+            popular = popular[: int(inputs[names.K])]
+            # As the exported model marks places that stay empty.
+            ids = np.asarray([[*popular, b""]], object)
+            return {names.ITEM_IDS: ids, names.SCORES: np.arange(len(popular) + 1, 0, -1, np.float32)[None]}
         nothing = np.zeros(self.width, np.float32)
         if signature == names.ITEM_EMBEDDING:
             return {names.EMBEDDING: np.stack([self._known.get(item, nothing) for item in inputs[names.ITEM_IDS]])}
@@ -81,6 +89,26 @@ def test_an_item_is_trained_or_made_of_its_text_and_found_at_once(tmp_path, part
         found = operations.run(names.SERVING_DEFAULT, ask)
         assert found[names.ITEM_IDS][0, 0] == b"new shoe"
         assert set(found[names.ITEM_IDS][1]) == {b"new pan", b"pan 1"}
+
+
+def test_who_is_unknown_gets_what_is_popular(tmp_path, parts):
+    vectors, folder = parts
+    towers = ModelTowers(NumPyModel(vectors, cold_width=4), text_encoder=folder)
+    with open_engine(tmp_path / "items", towers.width) as engine:
+        operations = Operations(engine, width=towers.width, query_tower=towers, item_tower=towers)
+        operations.run(signatures.UPSERT, upsert_inputs(strings("shoe 1", "shoe 2", "pan 1")))
+        history = np.asarray([[b"", b"nobody knows"], [b"shoe 2", b""], [b"", b""]], object)
+        ask = {
+            names.HISTORY: history,
+            names.K: np.int32(3),
+            names.EXCLUDE: np.asarray([[b""], [b""], [b"pan 1"]], object),
+        }
+        found = operations.run(names.SERVING_DEFAULT, ask)
+        # "pan 2" is the model's, but not in the index.
+        assert found[names.ITEM_IDS][0].tolist() == [b"shoe 1", b"pan 1"]
+        assert found[names.ITEM_IDS][1, 0] == b"shoe 1"
+        assert found[names.COUNT].tolist() == [2, 2, 1]
+        assert found[names.ITEM_IDS][2, 0] == b"shoe 1"
 
 
 @pytest.mark.parametrize(
