@@ -11,10 +11,13 @@ from serving.retrieval_service.options import StoreOptions
 from serving.retrieval_service.store import Store
 
 
-def open_engine(folder: pathlib.Path, width: int, *, kind: str = "auto", **options) -> Engine:
+def open_engine(
+    folder: pathlib.Path, width: int, *, kind: str = "auto", leaves_to_search: int = 0, **options
+) -> Engine:
     """An engine that does nothing by itself unless `options` say so."""
     chosen = {"snapshot_log_bytes": 0, "rebalance_fraction": 0.0, "poll_seconds": 3600.0, **options}
-    return Engine(Store(str(folder), width=width), StoreOptions(index=IndexConfig(kind=kind, k=10), **chosen))
+    index = IndexConfig(kind=kind, k=10, leaves_to_search=leaves_to_search)
+    return Engine(Store(str(folder), width=width), StoreOptions(index=index, **chosen))
 
 
 def upsert_of(item_ids, vectors: np.ndarray, titles=None) -> Upsert:
