@@ -117,15 +117,7 @@ class SemanticIdEmbedding(keras.layers.Layer):
 
     def table(self) -> tf.Tensor:
         """float32 `[N + 1, d]`: fused vectors of all item indices, row 0 zero."""
-        if self._project is not None:
-            return tf.cast(self(tf.range(self.num_items + 1)), tf.float32)
-        if not self.built:
-            self.build(None)
-        # One fused gather and reduction: `[N, L, d]` never exists.
-        combine = tf.sparse.segment_mean if self.fusion == "mean" else tf.sparse.segment_sum
-        rows = self._rows[1:-1].reshape(-1)
-        segments = np.repeat(np.arange(self.num_items, dtype=np.int32), self.levels)
-        return tf.pad(combine(self.embeddings, tf.constant(rows), tf.constant(segments)), [[1, 0], [0, 0]])
+        return self.table_rows(tf.range(self.num_items + 1))
 
     def table_rows(self, items: tf.Tensor) -> tf.Tensor:
         """int32 `[n]` item indices 0..N -> float32 `[n, d]`, their rows of `table`."""
@@ -133,6 +125,7 @@ class SemanticIdEmbedding(keras.layers.Layer):
             return tf.cast(self(items), tf.float32)
         if not self.built:
             self.build(None)
+        # One fused gather and reduction: `[n, L, d]` never exists.
         combine = tf.sparse.segment_mean if self.fusion == "mean" else tf.sparse.segment_sum
         rows = tf.reshape(tf.gather(tf.constant(self._rows), items), [-1])
         vectors = combine(self.embeddings, rows, tf.repeat(tf.range(tf.shape(items)[0]), self.levels))

@@ -166,7 +166,9 @@ class NextItemLoss(keras.layers.Layer):
         """
 
         def rows(indices: tf.Tensor) -> tf.Tensor:
-            return indices if items is None else tf.reshape(tf.searchsorted(items, _flat(indices)), tf.shape(indices))
+            if items is None:
+                return indices
+            return tf.reshape(tf.searchsorted(items, tf.reshape(indices, [-1])), tf.shape(indices))
 
         count = tf.cast(tf.shape(targets)[0], tf.float32)
         if self._retrieval is not None:
@@ -215,7 +217,3 @@ class NextItemLoss(keras.layers.Layer):
             "seed": self.seed,
         }
         return {**super().get_config(), **config}
-
-
-def _flat(indices: tf.Tensor) -> tf.Tensor:
-    return tf.reshape(indices, [-1])

@@ -42,11 +42,16 @@ def cold_rows(rows: np.ndarray, codes: np.ndarray, popularity: np.ndarray, *, sh
         sums = np.zeros((len(wanted), rows.shape[1]))
         np.add.at(sums, slot[group[used]], rows[used] * weight[used, None])
         result[shared] = (sums / mass[wanted, None])[place]
-    if share < 1.0:
-        length = np.linalg.norm(result[cold], axis=1, keepdims=True)
-        mixed = share * _unit(result[cold]) + (1.0 - share) * _unit(rows[cold])
-        result[cold] = _unit(mixed) * length
+    result[cold] = turned(rows[cold], result[cold], share)
     return result
+
+
+def turned(rows: np.ndarray, towards: np.ndarray, share: float) -> np.ndarray:
+    """Float `[n, d]` rows, `share` of their direction and all of their length that of `towards`; 0 changes nothing."""
+    if share in (0.0, 1.0):
+        return towards.copy() if share else rows.copy()
+    length = np.linalg.norm(towards, axis=1, keepdims=True)
+    return _unit(share * _unit(towards) + (1.0 - share) * _unit(rows)) * length
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

@@ -114,21 +114,19 @@ class H2Rec(tfrs.Model):
 
     def learned_table(self) -> tf.Tensor:
         """`item_table` without the seen part."""
-        if self.branches == "sum":
-            return self._scored(self.hash_ids.table() + self.semantic_ids.table())
-        parts = {"hid": [self.hash_ids], "sid": [self.semantic_ids]}.get(
-            self.branches, [self.hash_ids, self.semantic_ids]
-        )
-        return self._scored(*(part.table() for part in parts))
+        return self._item_vectors(lambda part: part.table())
 
     def learned_rows(self, items: tf.Tensor) -> tf.Tensor:
         """int32 `[n]` item indices 0..N -> float32 `[n, D]`, their rows of `learned_table`; O(n)."""
+        return self._item_vectors(lambda part: part.table_rows(items))
+
+    def _item_vectors(self, rows_of: Callable[[Any], tf.Tensor]) -> tf.Tensor:
         if self.branches == "sum":
-            return self._scored(self.hash_ids.table_rows(items) + self.semantic_ids.table_rows(items))
+            return self._scored(rows_of(self.hash_ids) + rows_of(self.semantic_ids))
         parts = {"hid": [self.hash_ids], "sid": [self.semantic_ids]}.get(
             self.branches, [self.hash_ids, self.semantic_ids]
         )
-        return self._scored(*(part.table_rows(items) for part in parts))
+        return self._scored(*map(rows_of, parts))
 
     @property
     def seen_size(self) -> int:

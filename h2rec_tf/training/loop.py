@@ -19,7 +19,7 @@ from h2rec_tf.data.batches import TrainingBatches
 from h2rec_tf.data.sequences import Holdout, Sequences
 from h2rec_tf.errors import H2RecError, InputError
 from h2rec_tf.evaluation import Evaluation, evaluate
-from h2rec_tf.models.cold_start import cold_rows
+from h2rec_tf.models.cold_start import cold_rows, turned
 from h2rec_tf.models.h2rec import H2Rec
 from h2rec_tf.models.vector_recommender import VectorRecommender
 from h2rec_tf.training.calibration import calibrate_cold, calibrate_seen
@@ -210,27 +210,38 @@ def train(
         for variable, value in zip(model.variables, best_weights, strict=True):
             variable.assign(value)
     best = state.best
+    part = _sample(validation, _CALIBRATION_USERS, seed)
+    calibrated = False
     if model.seen is not None:
-        variable, part = model.seen.weight, _sample(validation, _CALIBRATION_USERS, seed)
+        weight = model.seen.weight
 
-        def quality(weight: float) -> float:
-            variable.assign(weight)
+        def quality(value: float) -> float:
+            weight.assign(value)
             return measure(part).metric("ndcg@10")
 
-        variable.assign(calibrate_seen(float(variable.numpy()), quality))
-        best = measure(validation).metric("ndcg@10")
-    if codes is not None and model.hash_ids is not None and (popularity[1:] == 0).any():
+        weight.assign(calibrate_seen(float(weight.numpy()), quality))
+        calibrated = True
+    cold = np.flatnonzero(popularity[1:] == 0) + 1
+    if codes is not None and model.hash_ids is not None and len(cold):
         table, trained = model.hash_ids.embeddings, model.hash_ids.embeddings.numpy()
-        part = _sample(validation, _CALIBRATION_USERS, seed)
+        means = cold_rows(trained[1:-1], codes, popularity)[cold - 1]
+
+        def place(share: float) -> None:
+            rows = trained.copy()
+            rows[cold] = turned(trained[cold], means, share)
+            table.assign(rows)
 
         def quality_with(share: float) -> float:
-            table.assign(_with_cold_rows(trained, codes, popularity, share))
+            place(share)
             return measure(part).metric("ndcg@10")
 
         share = calibrate_cold(quality_with)
-        table.assign(_with_cold_rows(trained, codes, popularity, share))
+        place(share)
+        calibrated = True
+        _LOG.info("cold items: %.0f %% of their code neighbours' direction", 100 * share)
+    if calibrated:
         best = measure(validation).metric("ndcg@10")
-        _LOG.info("cold items: %.0f %% of their code neighbours' direction, ndcg@10 %.4f", 100 * share, best)
+        _LOG.info("calibrated, ndcg@10 %.4f", best)
     return TrainingResult(model, state.best_epoch, best, state.history, state.seconds)
 
 
@@ -301,9 +312,3 @@ def _fingerprint(run: tuple[Any, ...], split: Sequences, model: H2Rec) -> str:
         digest.update(f"{variable.name}{variable.shape}".encode())
         digest.update(variable.numpy().tobytes())
     return digest.hexdigest()
-
-
-def _with_cold_rows(rows: np.ndarray, codes: np.ndarray, popularity: np.ndarray, share: float) -> np.ndarray:
-    rows = rows.copy()
-    rows[1:-1] = cold_rows(rows[1:-1], codes, popularity, share=share)
-    return rows

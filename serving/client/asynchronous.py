@@ -10,16 +10,15 @@ from typing import Any, TypeVar
 import grpc
 import numpy as np
 
-from serving.client.connection import Connection
-from serving.client.operations import Model, Operation
-from serving.client.queries import Queries, Query
+from serving.client.base import AT_ONCE, BaseClient
+from serving.client.operations import Operation
+from serving.client.queries import Query
 from serving.client.results import ModelMetadata, RankedCandidate, Recommendation, VersionStatus
 
 T = TypeVar("T")
-_AT_ONCE = 4
 
 
-class AsyncClient:
+class AsyncClient(BaseClient):
     """`Client` for coroutines: the same arguments, methods and errors. Make it inside the event loop that uses it.
 
     Example:
@@ -27,21 +26,7 @@ class AsyncClient:
             answers = await client.recommend([["B00AE0790U", "B0009V1YR8"]], k=5)
     """
 
-    def __init__(
-        self,
-        connection: str | Connection,
-        *,
-        model_name: str = "h2rec",
-        version: int | None = None,
-        label: str = "",
-        timeout: float = 10.0,
-        batch_size: int = 256,
-    ) -> None:
-        self._connection = Connection(connection) if isinstance(connection, str) else connection
-        self._queries = Queries(Model(model_name, version, label), batch_size)
-        self._timeout = timeout
-        self._channel = self._connection.open(grpc.aio)
-        self._methods: dict[str, Any] = {}
+    _channels = grpc.aio
 
     async def recommend(
         self,
@@ -100,7 +85,7 @@ class AsyncClient:
 
     async def _ask(self, query: Query[T]) -> T:
         end = time.monotonic() + self._timeout
-        gate = asyncio.Semaphore(_AT_ONCE)
+        gate = asyncio.Semaphore(AT_ONCE)
 
         async def ask(operation: Operation[Any]) -> Any:
             async with gate:
@@ -109,11 +94,7 @@ class AsyncClient:
         return query.join(await asyncio.gather(*map(ask, query.operations)))
 
     async def _send(self, operation: Operation[T], end: float) -> bytes:
-        if operation.method not in self._methods:
-            self._methods[operation.method] = self._channel.unary_unary(operation.method)
         try:
-            return await self._methods[operation.method](
-                operation.request, timeout=max(0.0, end - time.monotonic()), metadata=self._connection.metadata()
-            )
+            return await self._method(operation)(operation.request, **self._options(end))
         except grpc.RpcError as error:
             raise self._connection.error(error, self._timeout) from error

@@ -10,17 +10,15 @@ from typing import Any, TypeVar
 import grpc
 import numpy as np
 
-from serving.client.connection import Connection
-from serving.client.operations import Model, Operation
-from serving.client.queries import Queries, Query
+from serving.client.base import AT_ONCE, BaseClient
+from serving.client.operations import Operation
+from serving.client.queries import Query
 from serving.client.results import ModelMetadata, RankedCandidate, Recommendation, VersionStatus
 
 T = TypeVar("T")
-# Chunks of one call that are on their way at the same time: one is answered while the next travels.
-_AT_ONCE = 4
 
 
-class Client:
+class Client(BaseClient):
     """Asks a model server. One client holds one connection and may be used by many threads.
 
     A call that finds the server unavailable is sent again, with growing time between, until its time is over.
@@ -39,21 +37,7 @@ class Client:
         batch_size: most rows that are sent in one request; longer lists go out in several.
     """
 
-    def __init__(
-        self,
-        connection: str | Connection,
-        *,
-        model_name: str = "h2rec",
-        version: int | None = None,
-        label: str = "",
-        timeout: float = 10.0,
-        batch_size: int = 256,
-    ) -> None:
-        self._connection = Connection(connection) if isinstance(connection, str) else connection
-        self._queries = Queries(Model(model_name, version, label), batch_size)
-        self._timeout = timeout
-        self._channel = self._connection.open(grpc)
-        self._methods: dict[str, Any] = {}
+    _channels = grpc
 
     def recommend(
         self,
@@ -175,7 +159,7 @@ class Client:
         waiting: collections.deque[tuple[Operation[T], Any]] = collections.deque()
         try:
             for operation in wanted:
-                if len(waiting) == _AT_ONCE:
+                if len(waiting) == AT_ONCE:
                     yield self._result(*waiting.popleft())
                 waiting.append((operation, self._send(operation, end)))
             while waiting:
@@ -185,12 +169,7 @@ class Client:
                 sent.cancel()
 
     def _send(self, operation: Operation[T], end: float) -> Any:
-        if operation.method not in self._methods:
-            self._methods[operation.method] = self._channel.unary_unary(operation.method)
-        method = self._methods[operation.method]
-        return method.future(
-            operation.request, timeout=max(0.0, end - time.monotonic()), metadata=self._connection.metadata()
-        )
+        return self._method(operation).future(operation.request, **self._options(end))
 
     def _result(self, operation: Operation[T], sent: Any) -> T:
         try:

@@ -103,51 +103,53 @@ class Operations:
         excluded = self._excluded(inputs, len(histories))
         for row, history in zip(excluded, histories, strict=True):
             row.update(lenient_text(item_id) for item_id in history)
-        users = self._query_tower.user_vectors(histories)
-        hits: list[list[Hit]] = [[] for _ in histories]
-        known = np.flatnonzero(users.any(axis=1))
-        if len(known):
-            found = self._engine.index.search(users[known], int(inputs[names.K]), [excluded[row] for row in known])
-            for row, entry in zip(known, found, strict=True):
-                hits[row] = entry
-        for row in np.flatnonzero(~users.any(axis=1)):
-            hits[row] = self._popular(self._query_tower, int(inputs[names.K]), excluded[row])
+        users, k = self._query_tower.user_vectors(histories), int(inputs[names.K])
+        known = users.any(axis=1)
+        hits = self._hits(users, np.flatnonzero(known).tolist(), k, excluded)
+        unknown = np.flatnonzero(~known)
+        if len(unknown):
+            # A zero vector would find any items at all.
+            popular = self._query_tower.popular(k, [excluded[row] for row in unknown])
+            for row, found in zip(unknown, popular, strict=True):
+                hits[row] = self._held(found)
         return _found(hits)
 
-    def _popular(self, tower: QueryTower, k: int, excluded: set[str]) -> list[Hit]:
-        """The model's popular items that are in the index; a zero vector would find any items at all."""
-        found = tower.popular(k, sorted(excluded - {""}))
+    def _hits(self, queries: np.ndarray, rows: Sequence[int], k: int, excluded: list[set[str]]) -> list[list[Hit]]:
+        """A search for some rows of the queries; the others find nothing."""
+        hits: list[list[Hit]] = [[] for _ in queries]
+        if len(rows):
+            found = self._engine.index.search(queries[rows], k, [excluded[row] for row in rows])
+            for row, entries in zip(rows, found, strict=True):
+                hits[row] = entries
+        return hits
+
+    def _held(self, found: list[tuple[str, float]]) -> list[Hit]:
+        """Those of a model's items that are in the index."""
         ids = [item_id for item_id, _ in found]
-        held, titles = self._engine.index.vectors(ids), self._engine.index.titles(ids)
+        vectors, titles = self._engine.index.vectors(ids), self._engine.index.titles(ids)
         return [
             Hit(item_id, title, score)
-            for (item_id, score), vector, title in zip(found, held, titles, strict=True)
+            for (item_id, score), vector, title in zip(found, vectors, titles, strict=True)
             if vector is not None
         ]
 
     def _search(self, inputs: Arrays) -> dict[str, np.ndarray]:
         vectors = inputs[names.VECTORS]
         check_vectors(vectors, names.VECTORS, self._width)
-        return self._answer(vectors, inputs, self._excluded(inputs, len(vectors)))
+        excluded = self._excluded(inputs, len(vectors))
+        return _found(self._hits(vectors, range(len(vectors)), int(inputs[names.K]), excluded))
 
     def _similar_items(self, inputs: Arrays) -> dict[str, np.ndarray]:
         item_ids = [lenient_text(item_id) for item_id in inputs[names.ITEM_IDS]]
         excluded = self._excluded(inputs, len(item_ids))
-        vectors = self._engine.index.vectors(item_ids)
-        known = [row for row, vector in enumerate(vectors) if vector is not None]
-        for row in known:
-            excluded[row].add(item_ids[row])
-        hits: list[list[Hit]] = [[] for _ in item_ids]
-        if known:
-            queries = np.stack([vector for vector in vectors if vector is not None])
-            found = self._engine.index.search(queries, int(inputs[names.K]), [excluded[row] for row in known])
-            for row, entry in zip(known, found, strict=True):
-                hits[row] = entry
-        return _found(hits)
-
-    def _answer(self, queries: np.ndarray, inputs: Arrays, excluded: list[set[str]]) -> dict[str, np.ndarray]:
-        k = int(inputs[names.K])
-        return _found(self._engine.index.search(queries, k, excluded) if len(queries) else [])
+        vectors = np.zeros((len(item_ids), self._width), np.float32)
+        known = []
+        for row, vector in enumerate(self._engine.index.vectors(item_ids)):
+            if vector is not None:
+                vectors[row] = vector
+                excluded[row].add(item_ids[row])
+                known.append(row)
+        return _found(self._hits(vectors, known, int(inputs[names.K]), excluded))
 
     def _item_embedding(self, inputs: Arrays) -> dict[str, np.ndarray]:
         found = self._engine.index.vectors([lenient_text(item_id) for item_id in inputs[names.ITEM_IDS]])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ from h2rec_tf import names
 from h2rec_tf.errors import InputError
 from h2rec_tf.text.base import TextEncoder
 from h2rec_tf.text.factory import load_text_encoder
+from serving.client.encoding import string_matrix
 from serving.retrieval_service.models import Model
 from serving.server.errors import RequestError
 
@@ -22,8 +23,11 @@ class QueryTower(Protocol):
     def user_vectors(self, histories: np.ndarray) -> np.ndarray:
         """Object `[B, T]` item ids as bytes, oldest first, b"" for none -> float32 `[B, D]`; zeros: unknown."""
 
-    def popular(self, k: int, exclude: Sequence[str]) -> list[tuple[str, float]]:
-        """Item ids and scores for a user of whom nothing is known, at most `k`, best first; none of `exclude`."""
+    def popular(self, k: int, exclude: Sequence[Collection[str]]) -> list[list[tuple[str, float]]]:
+        """Item ids and scores for users of whom nothing is known, a list for each of `exclude`.
+
+        At most `k`, best first, and none of the ids to leave out.
+        """
 
 
 class ItemTower(Protocol):
@@ -62,20 +66,20 @@ class ModelTowers:
         """As `QueryTower`."""
         return self._model.predict(names.USER_EMBEDDING, {names.HISTORY: histories})[names.EMBEDDING]
 
-    def popular(self, k: int, exclude: Sequence[str]) -> list[tuple[str, float]]:
+    def popular(self, k: int, exclude: Sequence[Collection[str]]) -> list[list[tuple[str, float]]]:
         """As `QueryTower`: what the model itself answers to an empty history."""
-        taken = self._model.inputs(names.SERVING_DEFAULT)
-        if not {names.HISTORY, names.K, names.EXCLUDE} <= taken:
-            return []
-        excluded = np.asarray([[item_id.encode() for item_id in exclude] or [b""]], object)
+        if not {names.HISTORY, names.K, names.EXCLUDE} <= self._model.inputs(names.SERVING_DEFAULT):
+            return [[] for _ in exclude]
         inputs = {
-            names.HISTORY: np.full((1, 1), b"", object),
+            names.HISTORY: np.full((len(exclude), 1), b"", object),
             names.K: np.asarray(k, np.int32),
-            names.EXCLUDE: excluded,
+            names.EXCLUDE: string_matrix([sorted(ids) for ids in exclude]),
         }
         found = self._model.predict(names.SERVING_DEFAULT, inputs)
-        pairs = zip(found[names.ITEM_IDS][0], found[names.SCORES][0], strict=True)
-        return [(item_id.decode(), float(score)) for item_id, score in pairs if item_id]
+        return [
+            [(item_id.decode(), float(score)) for item_id, score in zip(*row, strict=True) if item_id]
+            for row in zip(found[names.ITEM_IDS], found[names.SCORES], strict=True)
+        ]
 
     def trained(self, item_ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
         """As `ItemTower`."""

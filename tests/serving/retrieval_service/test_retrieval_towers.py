@@ -38,11 +38,14 @@ class NumPyModel:
             return {names.EMBEDDING: inputs[names.VECTORS][:, : self._cold_width]}
         if signature == names.SERVING_DEFAULT:
             assert not any(map(any, inputs[names.HISTORY])), "the index answers who has a history"
-            popular = [item for item in (b"pan 2", b"shoe 1", b"pan 1") if item not in inputs[names.EXCLUDE][0]]
-            popular = popular[: int(inputs[names.K])]
-            # As the exported model marks places that stay empty.
-            ids = np.asarray([[*popular, b""]], object)
-            return {names.ITEM_IDS: ids, names.SCORES: np.arange(len(popular) + 1, 0, -1, np.float32)[None]}
+            ids, scores = [], []
+            for excluded in inputs[names.EXCLUDE]:
+                popular = [item for item in (b"pan 2", b"shoe 1", b"pan 1") if item not in excluded]
+                popular = popular[: int(inputs[names.K])]
+                # As the exported model marks places that stay empty.
+                ids.append(popular + [b""] * (3 - len(popular)))
+                scores.append(range(9, 6, -1))
+            return {names.ITEM_IDS: np.asarray(ids, object), names.SCORES: np.asarray(scores, np.float32)}
         nothing = np.zeros(self.width, np.float32)
         if signature == names.ITEM_EMBEDDING:
             return {names.EMBEDDING: np.stack([self._known.get(item, nothing) for item in inputs[names.ITEM_IDS]])}
