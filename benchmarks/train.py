@@ -1,6 +1,6 @@
 """Training speed as ratios measured in one run: batches, losses, and a maintained PyTorch library on the same data.
 
-    python benchmarks/train.py --data ../shared/data/beauty
+    python benchmarks/train.py --data DIR
     python benchmarks/train.py --users 2000 --without-peer
 
 Without a data folder it runs on generated data. Figures are training sequences per second of the second epoch: the
@@ -41,7 +41,13 @@ from h2rec_tf.training.configured import train_configured
 # cores of the kind of machine that docs/results.md names. Measured once; a ratio to it holds on such a machine only.
 AUTHORS_EARLY_CODE = 291.0
 PEER_PACKAGES = ("torch==2.13.0", "rectools[torch]==0.19.0")
-COMMON = {"model.hidden_size": 64, "model.max_length": 50, "training.batch_size": 128}
+# Without the limit of positions every variant, padded ones and the peer too, takes 128 sequences a step.
+COMMON = {
+    "model.hidden_size": 64,
+    "model.max_length": 50,
+    "training.batch_size": 128,
+    "training.batch_positions": 0,
+}
 SASREC = {
     "model.branches": "hid",
     "model.hid_start": "random",
