@@ -241,7 +241,6 @@ def train(
         _LOG.info("cold items: %.0f %% of their code neighbours' direction", 100 * share)
     if calibrated:
         best = measure(validation).metric("ndcg@10")
-        _LOG.info("calibrated, ndcg@10 %.4f", best)
     return TrainingResult(model, state.best_epoch, best, state.history, state.seconds)
 
 
