@@ -14,6 +14,12 @@ from h2rec_tf.config import Config
 @click.option("--space", "space_path", required=True, metavar="FILE.yaml", help="Dotted keys with the values to try.")
 @click.option("--budget-trials", required=True, type=click.IntRange(min=1), help="Trials at most.")
 @click.option("--budget-minutes", default=0.0, type=click.FloatRange(min=0), help="Time in trials at most [no limit].")
+@click.option(
+    "--trial-epochs",
+    default=0,
+    type=click.IntRange(min=0),
+    help="Epochs of a trial: shorter trials, more of them [the configuration's].",
+)
 @click.option("--output", required=True, metavar="DIR", help="The study, best.yaml, trials.md and trials.csv.")
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the search and the trainings."
@@ -25,6 +31,7 @@ def tune(
     space_path: str,
     budget_trials: int,
     budget_minutes: float,
+    trial_epochs: int,
     output: str,
     seed: int,
 ) -> None:
@@ -58,6 +65,7 @@ def tune(
         output=output,
         trials=budget_trials,
         minutes=budget_minutes,
+        trial_epochs=trial_epochs,
         seed=seed,
         progress=True,
         say=lambda line: click.echo(line, err=True),

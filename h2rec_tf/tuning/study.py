@@ -59,6 +59,7 @@ def tune(
     output: str,
     trials: int,
     minutes: float = 0.0,
+    trial_epochs: int = 0,
     seed: int = 0,
     progress: bool = False,
     say: Callable[[str], None] = lambda line: None,
@@ -80,21 +81,29 @@ def tune(
         trials: at most so many, in all sessions.
         minutes: at most so much time in trials, in all sessions; a running trial ends with its epoch and counts with
             what it reached. 0 sets no limit.
+        trial_epochs: epochs of a trial, with the learning rate's schedule over so many; what is found keeps the epochs
+            of `config`. 0 leaves them to `config` and the space.
         seed: of the search and of each training.
         progress: shows a bar a trial on stderr.
         say: takes a line a trial.
 
     Raises:
         MissingDependencyError: Optuna is not installed.
-        InputError: `output` holds another search, or the budget is below one trial.
+        InputError: `output` holds another search, the budget is below one trial, or `trial_epochs` is negative or
+            set beside a space that searches `training.epochs`.
         H2RecError: no trial came to an end.
     """
     optuna = _optuna()
     if trials < 1 or minutes < 0:
         raise InputError(f"the budget must be at least 1 trial and 0 minutes, got {trials} and {minutes}")
+    if trial_epochs < 0:
+        raise InputError(f"the epochs of a trial must be at least 0, got {trial_epochs}")
+    if trial_epochs and any(dimension.key == "training.epochs" for dimension in space.dimensions):
+        raise InputError("the space searches training.epochs: remove it there, or give no epochs of a trial")
     config = config.replace(**{"training.seed": seed})
-    study = _open(optuna, output, _key(config, space, train, validation))
-    search = _Search(config, space, train, validation, semantic_ids, minutes * 60 or float("inf"), progress)
+    tried = config.replace(**{"training.epochs": trial_epochs}) if trial_epochs else config
+    study = _open(optuna, output, _key(tried, space, train, validation))
+    search = _Search(tried, space, train, validation, semantic_ids, minutes * 60 or float("inf"), progress)
     _mend(optuna, study)
     start = space.start(config)
     if not study.trials and start is not None:

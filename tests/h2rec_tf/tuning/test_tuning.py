@@ -193,3 +193,22 @@ def test_space_files_name_themselves(tmp_path):
     (dimension,) = SearchSpace.load(str(tmp_path / "space.yaml"), Config()).dimensions
     assert (dimension.low, dimension.high, dimension.log) == (1e-4, 1e-2, True)
     assert SearchSpace((dimension,)).start(Config().replace(**{"training.learning_rate": 0.5})) is None
+
+
+def test_short_trials_leave_the_epochs_of_the_configuration(scripted, dataset, semantic_ids, tmp_path):
+    ran = scripted(lambda config: [0.1 * config.model.layers] * config.training.epochs)
+    config = tiny_config().replace(**{"training.epochs": 7})
+    space = {"model.layers": [1, 2]}
+    result = search(dataset, tmp_path, semantic_ids, config=config, space=space, trials=4, trial_epochs=2)
+    assert len(ran) == 4 * 2
+    assert result.config.training.epochs == 7
+    assert read_configuration(str(tmp_path / "best.yaml"), Config()).config.training.epochs == 7
+    # Trials of another length would be compared with those that are there.
+    with pytest.raises(InputError, match="holds a search with another model"):
+        search(dataset, tmp_path, semantic_ids, config=config, space=space, trials=4, trial_epochs=3)
+
+
+def test_the_epochs_of_a_trial_are_either_given_or_searched(dataset, semantic_ids, tmp_path):
+    space = {"training.epochs": [2, 3]}
+    with pytest.raises(InputError, match=r"training\.epochs"):
+        search(dataset, tmp_path, semantic_ids, config=tiny_config(), space=space, trial_epochs=2)
