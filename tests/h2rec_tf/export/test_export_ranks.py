@@ -1,0 +1,55 @@
+"""Ranks and metrics of the exported model agree with the evaluation, however items are blocked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from export_support import DATA, noisy_model, serving_of
+from support import MAX_LENGTH, NUM_ITEMS
+
+from h2rec_tf import names
+from h2rec_tf.evaluation import evaluate
+from h2rec_tf.export import ServingModel
+from h2rec_tf.models.vector_recommender import VectorRecommender
+
+
+@pytest.mark.parametrize("item_block", [7, 1, NUM_ITEMS])
+def test_blocks_of_items_change_nothing(model: Any, module: ServingModel, item_block: int) -> None:
+    blocked = serving_of(model, item_block=item_block)
+    items = tf.constant(DATA.test.histories.padded(np.arange(8), 12))
+    for key, value in blocked.recommend(items, tf.constant(15)).items():
+        expected = module.recommend(items, tf.constant(15))[key]
+        if value.dtype == tf.string:
+            np.testing.assert_array_equal(value, expected)
+        else:
+            np.testing.assert_allclose(value, expected, atol=1e-5)
+    targets = tf.constant(DATA.test.targets[:8])
+    np.testing.assert_array_equal(blocked.ranks(items, targets), module.ranks(items, targets))
+
+
+@pytest.mark.parametrize("changes", [{}, {"model.branches": "hid", "model.backbone": "bert4rec"}])
+def test_ranks_and_metrics_agree_with_the_evaluation(model: Any, changes: dict[str, Any]) -> None:
+    model = noisy_model(**changes) if changes else model
+    module = serving_of(model, item_block=16)
+    expected = evaluate(VectorRecommender(model, max_length=MAX_LENGTH), DATA.test, popularity=DATA.popularity)
+    items = tf.constant(DATA.test.histories.padded(np.arange(len(DATA.test)), 12))
+    targets = tf.constant(DATA.test.targets)
+    np.testing.assert_array_equal(module.ranks(items, targets), expected.ranks)
+    for name, values in module.metrics(items, targets).items():
+        np.testing.assert_allclose(
+            tf.reduce_mean(values), expected.metric(name.replace("_", "@")), rtol=1e-5, err_msg=name
+        )
+    labels = module.popularity_slices(targets).numpy().astype(str)
+    np.testing.assert_array_equal(labels == names.HEAD, expected.slices[names.HEAD])
+    np.testing.assert_array_equal(labels == names.TAIL, expected.slices[names.TAIL])
+    assert (module.ranks(items, tf.zeros_like(targets)).numpy() == NUM_ITEMS + 1).all()
+
+
+def test_ties_rank_pessimistically(model: Any) -> None:
+    flat = serving_of(model)
+    flat._table.assign(tf.ones_like(flat._table))
+    ranks = flat.ranks(tf.constant([[1, 2]]), tf.constant([5]))
+    np.testing.assert_array_equal(ranks, [NUM_ITEMS])
