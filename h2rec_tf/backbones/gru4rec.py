@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from h2rec_tf.layers.dense import Dense
 from h2rec_tf.layers.dropout import ReplayableDropout
 
 
@@ -35,7 +36,7 @@ class Gru4RecBackbone(keras.layers.Layer):
             keras.layers.GRU(dimensions, return_sequences=True, name=f"gru_{index}") for index in range(layers)
         ]
         self._dropouts = [ReplayableDropout(dropout) for _ in range(layers)]
-        self._output = keras.layers.Dense(dimensions, name="output")
+        self._output = Dense(dimensions, name="output")
 
     def call(self, inputs: tf.Tensor, *, real: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """`[B, T, d]` and bool `[B, T]` (False pads) -> `[B, T, d]`, zeros at padding."""

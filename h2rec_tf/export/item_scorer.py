@@ -51,6 +51,15 @@ class ItemScorer(tf.Module):
         groups = slices.popularity_group_labels(popularity).astype(str)
         self._groups = tf.Variable(groups, trainable=False, name="popularity_groups")
 
+    @property
+    def table(self) -> tf.Tensor:
+        """float32 `[N + 1, D]` item vectors, row 0 zeros.
+
+        Rows are gathered from this tensor, never from the variable: a gather from a variable makes TensorFlow copy the
+        whole of it at each later read, in all signatures.
+        """
+        return self._table.read_value()
+
     def user_vectors(self, items: tf.Tensor) -> tf.Tensor:
         """int32 `[B, T]` item indices, zeros anywhere -> float32 `[B, D]` user vectors of the last known items."""
         # A row needs one position even when the request has none.
@@ -67,15 +76,15 @@ class ItemScorer(tf.Module):
         Returns:
             int32 `[B]`: items (the target too) that score at least as high; N + 1 where there is no target.
         """
-        users = self.user_vectors(items)
-        own = tf.reduce_sum(users * tf.gather(self._table, targets), axis=1, keepdims=True)
+        users, table = self.user_vectors(items), self.table
+        own = tf.reduce_sum(users * tf.gather(table, targets), axis=1, keepdims=True)
         rank = tf.zeros_like(targets)
         # Slack for the order of summation: a dot product and a matrix product may differ in the last bit.
         slack = 1e-6 * (1.0 + tf.abs(own))
         for start, stop in retrieval.blocks(self.num_items, self.item_block):
             # One block after the other, so that one score matrix exists at a time.
             with tf.control_dependencies([rank]):
-                scores = retrieval.scored_rows(users, self._table, start, stop, block=self.item_block)
+                scores = retrieval.scored_rows(users, table, start, stop, block=self.item_block)
             rank += tf.reduce_sum(tf.cast(scores >= own - slack, tf.int32), axis=1)
         return tf.where(targets > 0, rank, self.num_items + 1)
 

@@ -29,7 +29,7 @@ class Scoring:
     """
 
     queries: tf.Tensor
-    table: tf.Variable
+    table: tf.Tensor
     block: int
     answered: tf.Tensor
     fallback: tf.Tensor | None = None

@@ -73,7 +73,7 @@ class ServingModel(ItemScorer):
 
     def item_vectors(self, items: tf.Tensor) -> tf.Tensor:
         """int32 `[B]` -> float32 `[B, D]`, as the score uses them; zeros for index 0."""
-        return tf.gather(self._table, items)
+        return tf.gather(self.table, items)
 
     def item_titles(self, items: tf.Tensor) -> tf.Tensor:
         """int32 `[...]` -> string `[...]`; "" for index 0."""
@@ -113,10 +113,10 @@ class ServingModel(ItemScorer):
             restricted, flags = self.categories.allowed(for_each_row(allow, rows))
         scoring = Scoring(
             self.user_vectors(items),
-            self._table,
+            self.table,
             self.item_block,
             answered=known,
-            fallback=self._popularity,
+            fallback=self._popularity.read_value(),
             categories=self.categories,
             restricted=restricted,
             flags=flags,
@@ -136,11 +136,10 @@ class ServingModel(ItemScorer):
         Raises:
             InvalidArgumentError: `k` out of range.
         """
-        queries = tf.gather(self._table, items) * tf.gather(self._inverse_lengths, items)[:, None]
+        table, scale = self.table, self._inverse_lengths.read_value()
+        queries = tf.gather(table, items) * tf.gather(scale, items)[:, None]
         queries *= tf.cast(tf.range(tf.shape(queries)[1]) < tf.shape(queries)[1] - self.seen_size, tf.float32)
-        scoring = Scoring(
-            queries, self._table, self.item_block, answered=items[:, None] > 0, scale=self._inverse_lengths
-        )
+        scoring = Scoring(queries, table, self.item_block, answered=items[:, None] > 0, scale=scale)
         return self._listed(*self.best(scoring, self._checked(k), items[:, None]))
 
     def rank(self, items: tf.Tensor, candidates: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -157,7 +156,11 @@ class ServingModel(ItemScorer):
         """
         known = tf.reduce_any(items != 0, axis=1, keepdims=True)
         scoring = Scoring(
-            self.user_vectors(items), self._table, self.item_block, answered=known, fallback=self._popularity
+            self.user_vectors(items),
+            self.table,
+            self.item_block,
+            answered=known,
+            fallback=self._popularity.read_value(),
         )
         scores = tf.maximum(scoring.of(candidates), retrieval.LOWEST)
         order = tf.argsort(scores, axis=1, direction="DESCENDING", stable=True)

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from h2rec_tf.layers.dense import Dense
 from h2rec_tf.layers.dropout import ReplayableDropout
 
 
@@ -61,11 +62,11 @@ class AttentionBlock(keras.layers.Layer):
         self._query_norm = keras.layers.LayerNormalization(epsilon=1e-6, name="query_norm")
         self._context_norm = keras.layers.LayerNormalization(epsilon=1e-6, name="context_norm")
         self._feed_norm = keras.layers.LayerNormalization(epsilon=1e-6, name="feed_norm")
-        self._query = keras.layers.Dense(dimensions, name="query")
-        self._key_value = keras.layers.Dense(2 * dimensions, name="key_value")
-        self._output = keras.layers.Dense(dimensions, name="output")
-        self._expand = keras.layers.Dense(self.inner, activation="gelu", name="expand")
-        self._contract = keras.layers.Dense(dimensions, name="contract")
+        self._query = Dense(dimensions, name="query")
+        self._key_value = Dense(2 * dimensions, name="key_value")
+        self._output = Dense(dimensions, name="output")
+        self._expand = Dense(self.inner, activation="gelu", name="expand")
+        self._contract = Dense(dimensions, name="contract")
         self._weight_dropout = ReplayableDropout(dropout)
         self._attention_dropout = ReplayableDropout(dropout)
         self._feed_dropout = ReplayableDropout(dropout)

@@ -7,6 +7,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from h2rec_tf.layers.dense import Dense
+
 KINDS = ("dynamic", "static", "mean")
 
 
@@ -43,9 +45,9 @@ class GranularityGate(keras.layers.Layer):
         self.prior_high = prior_high
         self.prior_low = prior_low
         self.hidden = hidden
-        self._hidden = keras.layers.Dense(hidden, activation="relu", name="hidden")
+        self._hidden = Dense(hidden, activation="relu", name="hidden")
         # Starts at zero, so that training starts from the prior.
-        self._logits = keras.layers.Dense(levels, kernel_initializer="zeros", name="logits")
+        self._logits = Dense(levels, kernel_initializer="zeros", name="logits")
 
     def build(self, input_shape: Any) -> None:
         """Creates the static logits where the kind needs them."""

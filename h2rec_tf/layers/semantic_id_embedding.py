@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from h2rec_tf.layers.dense import Dense
+
 FUSIONS = ("mean", "sum", "concat")
 
 
@@ -67,7 +69,7 @@ class SemanticIdEmbedding(keras.layers.Layer):
         offsets = np.arange(self.levels, dtype=np.int32) * num_codes
         mask_rows = self.levels * num_codes + np.arange(self.levels, dtype=np.int32)
         self._rows = np.concatenate([np.zeros((1, self.levels), np.int32), codes + offsets, mask_rows[None, :]])
-        self._project = keras.layers.Dense(dimensions, name="project") if fusion == "concat" else None
+        self._project = Dense(dimensions, name="project") if fusion == "concat" else None
 
     def build(self, input_shape: Any) -> None:
         """Creates the table `[L * K + L, d]`."""

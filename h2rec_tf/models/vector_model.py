@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras as keras
 
+from h2rec_tf.layers.dense import Dense
 from h2rec_tf.layers.seen_slots import SeenSlots
 
 BRANCHES = ("dual", "hid", "sid", "sum", "concat")
@@ -61,8 +62,8 @@ class VectorModel(tfrs.Model):
         self.num_items: int = (self.semantic_ids if hash_ids is None else self.hash_ids).num_items
         if branches == "concat":
             width = self.hash_ids.dimensions
-            self._join = keras.layers.Dense(width, name="join")
-            self._part = keras.layers.Dense(2 * width, name="part")
+            self._join = Dense(width, name="join")
+            self._part = Dense(2 * width, name="part")
 
     @property
     def mask_token(self) -> int:

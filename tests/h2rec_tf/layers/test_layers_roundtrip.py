@@ -15,6 +15,7 @@ import tf_keras as keras
 from h2rec_tf.backbones.gru4rec import Gru4RecBackbone
 from h2rec_tf.backbones.transformer import Bert4RecBackbone, SasRecBackbone
 from h2rec_tf.layers.attention import AttentionBlock
+from h2rec_tf.layers.dense import Dense
 from h2rec_tf.layers.dropout import ReplayableDropout
 from h2rec_tf.layers.encoders import DualBranchEncoder, SingleBranchEncoder
 from h2rec_tf.layers.granularity_gate import GranularityGate
@@ -42,6 +43,7 @@ LAYERS: dict[str, Any] = {
     ),
     "AttentionBlock": lambda: AttentionBlock(D, 4, dropout=0.3, inner=12, name="a"),
     "PositionedInput": lambda: PositionedInput(3, D, dropout=0.3, name="a"),
+    "Dense": lambda: Dense(6, activation="gelu", use_bias=False, name="a"),
     "ReplayableDropout": lambda: ReplayableDropout(0.3, seed=5, name="a"),
     "GranularityGate dynamic": lambda: GranularityGate(L, prior_high=2.0, prior_low=0.1, hidden=5, name="a"),
     "GranularityGate static": lambda: GranularityGate(L, kind="static", name="a"),
@@ -111,7 +113,7 @@ def _call(name: str, layer: Any, tensors: dict[str, Any]) -> Any:
         return layer(tensors["items"])
     if kind == "AttentionBlock":
         return layer(tensors["hid"], mask=tensors["mask"], context=tensors["sid"])
-    if kind in ("ReplayableDropout", "GranularityGate"):
+    if kind in ("Dense", "ReplayableDropout", "GranularityGate"):
         return layer(tensors["hid"])
     if kind == "GranularityMask":
         return layer(tensors["views"], gate=tensors["gate"])
