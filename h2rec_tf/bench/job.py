@@ -2,14 +2,17 @@
 
     python -m h2rec_tf.bench.job JOB.json
 
-The parent writes the job's file and reads the record's; nothing else passes between them.
+The parent writes the job's file and reads the record's; nothing else passes between them. The process ends with its
+standard input, which its parent holds open and never writes to: no run outlives what started it, however that ended.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
+import threading
 import time
 from typing import Any
 
@@ -167,11 +170,20 @@ def _rounded(values: Any) -> Any:
     return float(f"{values:.7g}") if isinstance(values, (float, np.floating)) else values
 
 
+def _end_with_parent() -> None:
+    # Not through `sys.stdin`: its lock, held while it waits, would abort the interpreter at a normal end.
+    while os.read(0, 1024):
+        pass
+    # Nothing to clean up: files are written whole or not at all, and whoever runs the job again goes on from them.
+    os._exit(1)
+
+
 def main() -> None:
     """Runs the job named on the command line; an error that the user can mend is one line and exit code 2."""
     from h2rec_tf import environment
     from h2rec_tf.errors import H2RecError
 
+    threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
     environment.quiet()
     try:
         run_job(Job.load(sys.argv[1]), progress=True)

@@ -44,7 +44,8 @@ def run_quality(
         seeds: at least one, distinct.
         output: folder of `results.jsonl`, `ranks/` and `cache/`.
         dataset_name: for headings.
-        own_process: gives each run a process, so that its peak memory is its own; False runs in this one.
+        own_process: gives each run a process, so that its peak memory is its own; it ends when this one does. False
+            runs in this one.
         say: takes a line of progress.
 
     Returns:
@@ -111,9 +112,9 @@ def _run(one: NamedConfiguration, seed: int, prepared: PreparedData, output: str
     if own_process:
         job_path = str(work_dir / "job.json")
         job.save(job_path)
-        process = subprocess.run([sys.executable, "-m", "h2rec_tf.bench.job", job_path], stdout=sys.stderr)
-        if process.returncode:
-            raise H2RecError(f"its process ended with exit code {process.returncode}; see the lines above")
+        code = _run_process([sys.executable, "-m", "h2rec_tf.bench.job", job_path])
+        if code:
+            raise H2RecError(f"its process ended with exit code {code}; see the lines above")
     else:
         run_job(job)
     record = json.loads(pathlib.Path(job.record_path).read_text(encoding="utf-8"))
@@ -127,6 +128,16 @@ def _run(one: NamedConfiguration, seed: int, prepared: PreparedData, output: str
         **record,
         "ranks": f"ranks/{stem}.npz",
     }
+
+
+def _run_process(command: list[str]) -> int:
+    """Runs a command to its end, with a standard input that ends when this process does; gives its exit code."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=sys.stderr) as process:
+        try:
+            return process.wait()
+        except BaseException:
+            process.kill()
+            raise
 
 
 def _line(record: Record) -> str:

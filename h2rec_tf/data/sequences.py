@@ -69,6 +69,17 @@ class Holdout:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def sample(self, count: int, seed: int) -> Holdout:
+        """`count` random rows in their order; all of them where `count` is 0 or too large."""
+        if not count or count >= len(self):
+            return self
+        rows = np.sort(np.random.default_rng(seed).choice(len(self), count, replace=False))
+        histories = self.histories
+        lengths = histories.lengths[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        index = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths) + np.repeat(histories.offsets[rows], lengths)
+        return Holdout(Sequences(histories.user_ids[rows], histories.items[index], offsets), self.targets[rows])
+
 
 @dataclasses.dataclass(frozen=True)
 class Catalogue:

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import itertools
-import json
 import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from h2rec_tf.data.batches import TrainingBatches
 from h2rec_tf.data.sequences import Holdout, Sequences
-from h2rec_tf.errors import H2RecError, InputError
+from h2rec_tf.errors import InputError
 from h2rec_tf.evaluation import Evaluation, evaluate
-from h2rec_tf.models.cold_start import cold_rows, turned
 from h2rec_tf.models.h2rec import H2Rec
 from h2rec_tf.models.vector_recommender import VectorRecommender
-from h2rec_tf.training.calibration import calibrate_cold, calibrate_seen
+from h2rec_tf.training.calibration import calibrate
+from h2rec_tf.training.epochs import Epochs
 from h2rec_tf.training.execution import adam, computing_in, strategy_named
 from h2rec_tf.training.logs import TensorBoardLog
 from h2rec_tf.training.schedule import WarmupSchedule
-from h2rec_tf.training.state import Checkpoints, RunState
+from h2rec_tf.training.state import Checkpoints, RunState, fingerprint
 
 _LOG = logging.getLogger(__name__)
 
-# Validation users that size the seen weight; each of the few weights tried costs one evaluation of them.
+# Validation users that calibration looks at; each of the few values tried costs one evaluation of them.
 _CALIBRATION_USERS = 5000
 
 
@@ -88,7 +84,7 @@ def train(
     """Trains until validation NDCG@10 (full ranking) stops rising, and returns the best epoch's model.
 
     The weight of the model's seen part and the place of cold items are then set on validation users
-    (`calibrate_seen`, `calibrate_cold`).
+    (`calibrate`).
 
     Args:
         build: makes the model; called inside the distribution strategy's scope.
@@ -131,7 +127,7 @@ def train(
         )
     if not len(validation):
         raise InputError("training: the validation split is empty; hold out more interactions")
-    validation = _sample(validation, validation_users, seed)
+    validation = validation.sample(validation_users, seed)
     distribution = strategy_named(strategy)
     steps = len(batches) * epochs if not max_steps else min(max_steps, len(batches) * epochs)
     with distribution.scope(), computing_in(precision):
@@ -165,7 +161,7 @@ def train(
         run += (seed, epochs, max_length, precision, run_key)
         checkpoints = Checkpoints(
             f"{directory}/checkpoints",
-            fingerprint=_fingerprint(run, train_split, model),
+            fingerprint=fingerprint(run, train_split, model),
             last={"model": model, "optimizer": optimizer},
             best={"model": model},
         )
@@ -174,7 +170,7 @@ def train(
     if checkpoints is not None:
         state = checkpoints.restore()
     best_weights: list[np.ndarray] = []
-    step_function = _step_function(model, distribution, _epoch_data(batches, 0, distribution).element_spec)
+    training = Epochs(model, batches, distribution)
     sample = validation.histories.padded(np.arange(min(len(validation), 256)), max_length)
     with tqdm(
         total=steps, initial=int(optimizer.iterations.numpy()), unit="step", disable=None if progress else True
@@ -184,7 +180,7 @@ def train(
             limit = max_steps - int(optimizer.iterations.numpy()) if max_steps else None
             if limit is not None and limit <= 0:
                 break
-            figures = _run_epoch(model, step_function, distribution, batches, state.epoch, limit, bar)
+            figures = training.run(state.epoch, limit, bar)
             result = measure(validation)
             figures |= {name: result.metric(name) for name in ("ndcg@10", "hr@10")}
             figures["seconds"] = time.perf_counter() - began
@@ -210,104 +206,7 @@ def train(
         for variable, value in zip(model.variables, best_weights, strict=True):
             variable.assign(value)
     best = state.best
-    part = _sample(validation, _CALIBRATION_USERS, seed)
-    calibrated = False
-    if model.seen is not None:
-        weight = model.seen.weight
-
-        def quality(value: float) -> float:
-            weight.assign(value)
-            return measure(part).metric("ndcg@10")
-
-        weight.assign(calibrate_seen(float(weight.numpy()), quality))
-        calibrated = True
-    cold = np.flatnonzero(popularity[1:] == 0) + 1
-    if codes is not None and model.hash_ids is not None and len(cold):
-        table, trained = model.hash_ids.embeddings, model.hash_ids.embeddings.numpy()
-        means = cold_rows(trained[1:-1], codes, popularity)[cold - 1]
-
-        def place(share: float) -> None:
-            rows = trained.copy()
-            rows[cold] = turned(trained[cold], means, share)
-            table.assign(rows)
-
-        def quality_with(share: float) -> float:
-            place(share)
-            return measure(part).metric("ndcg@10")
-
-        share = calibrate_cold(quality_with)
-        place(share)
-        calibrated = True
-        _LOG.info("cold items: %.0f %% of their code neighbours' direction", 100 * share)
-    if calibrated:
+    part = validation.sample(_CALIBRATION_USERS, seed)
+    if calibrate(model, lambda: measure(part).metric("ndcg@10"), popularity=popularity, codes=codes):
         best = measure(validation).metric("ndcg@10")
     return TrainingResult(model, state.best_epoch, best, state.history, state.seconds)
-
-
-def _run_epoch(
-    model: H2Rec,
-    step_function: Callable[[Any], tf.Tensor],
-    distribution: tf.distribute.Strategy,
-    batches: TrainingBatches,
-    epoch: int,
-    limit: int | None,
-    bar: tqdm,
-) -> dict[str, float]:
-    data = _epoch_data(batches, epoch, distribution)
-    for metric in model.metrics:
-        metric.reset_state()
-    losses, sequences, began = [], 0, time.perf_counter()
-    for batch in itertools.islice(data, limit):
-        losses.append(step_function(batch))
-        sequences += sum(len(part) for part in distribution.experimental_local_results(batch))
-        bar.update()
-    seconds = time.perf_counter() - began
-    total = float(np.mean([loss.numpy() for loss in losses]))
-    if not np.isfinite(total):
-        raise H2RecError(
-            f"training: the loss is {total} in epoch {epoch + 1}; lower `training.learning_rate` or"
-            " `training.clip_norm`, or raise `model.temperature`"
-        )
-    figures = {metric.name: float(metric.result()) for metric in model.metrics}
-    return {**figures, "loss": total, "sequences_per_second": sequences / seconds}
-
-
-def _epoch_data(batches: TrainingBatches, epoch: int, distribution: tf.distribute.Strategy) -> Any:
-    data = tf.data.Dataset.from_generator(
-        lambda: batches.epoch(epoch), output_signature=tf.TensorSpec([None, None], tf.int32)
-    ).prefetch(4)
-    return distribution.experimental_distribute_dataset(data) if distribution.num_replicas_in_sync > 1 else data
-
-
-def _step_function(model: H2Rec, distribution: tf.distribute.Strategy, spec: Any) -> Callable[[Any], tf.Tensor]:
-    def step(batch: tf.Tensor) -> tf.Tensor:
-        return model.train_step(batch)["loss"]
-
-    def distributed(batch: Any) -> tf.Tensor:
-        return distribution.reduce(tf.distribute.ReduceOp.SUM, distribution.run(step, args=(batch,)), axis=None)
-
-    # One trace for all lengths of sequences. The model has no Python control flow on tensors, and looking for it would
-    # take seconds.
-    function = step if distribution.num_replicas_in_sync == 1 else distributed
-    return tf.function(function, input_signature=[spec], autograph=False)
-
-
-def _sample(holdout: Holdout, count: int, seed: int) -> Holdout:
-    if not count or count >= len(holdout):
-        return holdout
-    rows = np.sort(np.random.default_rng(seed).choice(len(holdout), count, replace=False))
-    histories = holdout.histories
-    lengths = histories.lengths[rows]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    index = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths) + np.repeat(histories.offsets[rows], lengths)
-    return Holdout(Sequences(histories.user_ids[rows], histories.items[index], offsets), holdout.targets[rows])
-
-
-def _fingerprint(run: tuple[Any, ...], split: Sequences, model: H2Rec) -> str:
-    digest = hashlib.sha256(json.dumps(run).encode())
-    digest.update(np.ascontiguousarray(split.items).tobytes())
-    digest.update(split.offsets.tobytes())
-    for variable in model.variables:
-        digest.update(f"{variable.name}{variable.shape}".encode())
-        digest.update(variable.numpy().tobytes())
-    return digest.hexdigest()

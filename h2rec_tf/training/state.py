@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+
+from h2rec_tf.data.sequences import Sequences
 
 _STATE_FILE = "state.json"
 
@@ -92,3 +96,20 @@ class Checkpoints:
 
     def _path(self, name: str) -> str:
         return os.path.join(self._directory, name)
+
+
+def fingerprint(run: tuple[Any, ...], split: Sequences, model: tf.Module) -> str:
+    """64 hex digits over a run's settings, what it learns from, and the variables it starts with.
+
+    Args:
+        run: settings, ready for JSON.
+        split: the training split.
+        model: before the first step.
+    """
+    digest = hashlib.sha256(json.dumps(run).encode())
+    digest.update(np.ascontiguousarray(split.items).tobytes())
+    digest.update(split.offsets.tobytes())
+    for variable in model.variables:
+        digest.update(f"{variable.name}{variable.shape}".encode())
+        digest.update(variable.numpy().tobytes())
+    return digest.hexdigest()

@@ -25,8 +25,8 @@ from h2rec_tf.config import Config
 from h2rec_tf.data.sequences import Catalogue
 from h2rec_tf.models.store import TrainedModel
 from h2rec_tf.semantic_ids import ITEM_IDS_FILE, build_semantic_ids
-from h2rec_tf.training import loop
-from h2rec_tf.tuning import study
+from h2rec_tf.training.configured import train_configured
+from h2rec_tf.training.epochs import Epochs
 from tfx_pipeline import constants
 from tfx_pipeline.artifacts import SemanticIds
 from tfx_pipeline.components.tuner import SequenceTunerExecutor
@@ -187,15 +187,15 @@ def test_a_remote_training_that_was_stopped_goes_on(
 ) -> None:
     write_training_inputs(transformed, tmp_path)
     begun: list[int] = []
-    original = loop._run_epoch
+    original = Epochs.run
 
-    def epoch(*arguments: Any) -> dict[str, float]:
-        begun.append(arguments[4])
+    def epoch(epochs: Epochs, number: int, *arguments: Any) -> dict[str, float]:
+        begun.append(number)
         if len(begun) == 3:
             raise KeyboardInterrupt
-        return original(*arguments)
+        return original(epochs, number, *arguments)
 
-    monkeypatch.setattr(loop, "_run_epoch", epoch)
+    monkeypatch.setattr(Epochs, "run", epoch)
     with pytest.raises(KeyboardInterrupt):
         train(ROOT, "stopped")
     (kept,) = fileio.listdir(f"{ROOT}/checkpoints")
@@ -234,7 +234,7 @@ def test_a_remote_search_that_was_stopped_goes_on(
         "semantic_ids": at(SemanticIds(), f"{ROOT}/semantic_ids"),
     }
     trials: list[float] = []
-    original = study.train_configured
+    original = train_configured
 
     def trial(config: Config, *arguments: Any, **options: Any) -> Any:
         trials.append(config.training.learning_rate)
@@ -249,7 +249,7 @@ def test_a_remote_search_that_was_stopped_goes_on(
         }
         SequenceTunerExecutor().Do(inputs, outputs, properties)
 
-    monkeypatch.setattr(study, "train_configured", trial)
+    monkeypatch.setattr("h2rec_tf.tuning.search.train_configured", trial)
     with pytest.raises(KeyboardInterrupt):
         search("stopped")
     assert not fileio.exists(f"{ROOT}/stopped")

@@ -16,7 +16,7 @@ from h2rec_tf.errors import H2RecError, InputError
 from h2rec_tf.evaluation import evaluate
 from h2rec_tf.models.cold_start import cold_rows
 from h2rec_tf.models.vector_recommender import VectorRecommender
-from h2rec_tf.training import loop
+from h2rec_tf.training import calibration, loop
 from h2rec_tf.training.loop import TrainingResult, train
 
 DATA = tiny_dataset()
@@ -83,7 +83,7 @@ def test_cold_items_get_rows_of_their_code_neighbours(share: float, monkeypatch:
     keep = [row for row in range(len(DATA.train)) if rare not in DATA.train.history(row)]
     split = Sequences.from_lists([DATA.train.history(row).tolist() for row in keep])
     codes = item_parts()["codes"]
-    monkeypatch.setattr(loop, "calibrate_cold", lambda quality: share)
+    monkeypatch.setattr(calibration, "calibrate_cold", lambda quality: share)
     trained = _train(train_split=split, codes=None, epochs=1).model.hash_ids.table().numpy()[1:]
     table = _train(train_split=split, codes=codes, epochs=1).model.hash_ids.table().numpy()[1:]
     counts = np.bincount(split.items, minlength=len(popularity))

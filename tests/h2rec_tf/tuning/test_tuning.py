@@ -11,7 +11,7 @@ from h2rec_tf.errors import H2RecError, InputError, MissingDependencyError
 from h2rec_tf.models.floors import make_floor
 from h2rec_tf.semantic_ids import build_semantic_ids
 from h2rec_tf.training import loop
-from h2rec_tf.tuning import SearchSpace, study, tune
+from h2rec_tf.tuning import SearchSpace, tune
 
 FLOOR = Config().replace(**{"floor.kind": "item_knn"})
 FLOOR_SPACE = {
@@ -117,7 +117,7 @@ def scripted(monkeypatch, semantic_ids):
                 on_epoch(epoch, {"ndcg@10": value})
             return loop.TrainingResult(None, 1, max(values), [], 0.0)
 
-        monkeypatch.setattr(study, "train_configured", train_configured)
+        monkeypatch.setattr("h2rec_tf.tuning.search.train_configured", train_configured)
         return ran
 
     return use

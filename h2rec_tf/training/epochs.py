@@ -1,0 +1,79 @@
+"""One epoch of training: batches through the model's step, on all replicas."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from h2rec_tf.data.batches import TrainingBatches
+from h2rec_tf.errors import H2RecError
+from h2rec_tf.models.h2rec import H2Rec
+
+
+class Epochs:
+    """Runs a model over epoch after epoch of batches.
+
+    Args:
+        model: compiled; made in the scope of `distribution`.
+        batches: what is learned from.
+        distribution: shares the work of a step.
+    """
+
+    def __init__(self, model: H2Rec, batches: TrainingBatches, distribution: tf.distribute.Strategy) -> None:
+        self._model = model
+        self._batches = batches
+        self._distribution = distribution
+        self._step = _step_function(model, distribution, self._data(0).element_spec)
+
+    def run(self, number: int, limit: int | None, bar: tqdm) -> dict[str, float]:
+        """Trains epoch `number` (0-based), for `limit` steps at most (None: all of it), and moves the bar by each.
+
+        Returns:
+            The losses apart, `loss` and `sequences_per_second`, each as a mean over the epoch.
+
+        Raises:
+            H2RecError: the loss stopped being finite.
+        """
+        data = self._data(number)
+        for metric in self._model.metrics:
+            metric.reset_state()
+        losses, sequences, began = [], 0, time.perf_counter()
+        for batch in itertools.islice(data, limit):
+            losses.append(self._step(batch))
+            sequences += sum(len(part) for part in self._distribution.experimental_local_results(batch))
+            bar.update()
+        seconds = time.perf_counter() - began
+        total = float(np.mean([loss.numpy() for loss in losses]))
+        if not np.isfinite(total):
+            raise H2RecError(
+                f"training: the loss is {total} in epoch {number + 1}; lower `training.learning_rate` or"
+                " `training.clip_norm`, or raise `model.temperature`"
+            )
+        figures = {metric.name: float(metric.result()) for metric in self._model.metrics}
+        return {**figures, "loss": total, "sequences_per_second": sequences / seconds}
+
+    def _data(self, number: int) -> Any:
+        data = tf.data.Dataset.from_generator(
+            lambda: self._batches.epoch(number), output_signature=tf.TensorSpec([None, None], tf.int32)
+        ).prefetch(4)
+        shared = self._distribution.num_replicas_in_sync > 1
+        return self._distribution.experimental_distribute_dataset(data) if shared else data
+
+
+def _step_function(model: H2Rec, distribution: tf.distribute.Strategy, spec: Any) -> Callable[[Any], tf.Tensor]:
+    def step(batch: tf.Tensor) -> tf.Tensor:
+        return model.train_step(batch)["loss"]
+
+    def distributed(batch: Any) -> tf.Tensor:
+        return distribution.reduce(tf.distribute.ReduceOp.SUM, distribution.run(step, args=(batch,)), axis=None)
+
+    # One trace for all lengths of sequences. The model has no Python control flow on tensors, and looking for it would
+    # take seconds.
+    function = step if distribution.num_replicas_in_sync == 1 else distributed
+    return tf.function(function, input_signature=[spec], autograph=False)
