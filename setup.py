@@ -35,6 +35,7 @@ EXTRAS = {
     ],
     "serving": [
         "grpcio>=1.60",
+        "grpcio-health-checking>=1.48",
         "prometheus-client>=0.20",
         "scann>=1.3.2,<1.4",
         "starlette>=0.37",

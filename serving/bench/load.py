@@ -6,7 +6,7 @@ import collections
 import dataclasses
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
@@ -17,36 +17,48 @@ PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 
 @dataclasses.dataclass(frozen=True)
 class LoadResult:
-    """What came of one rate.
+    """What came of one rate. Arrays have a place for each of the n requests, in the order in which they were due.
 
     Attributes:
         rate: requests a second that were due, on average.
         seconds: time from the first due request to the last answer.
-        latencies: `[n]` seconds of the answered requests, each from the moment it was *due*: a request that a stalled
-            server or client kept from being sent counts with its wait (no coordinated omission).
-        late: `[n + errors]` seconds that requests were sent after they were due; large values mean the load
-            generator, not the server, was too slow.
+        began: `time.perf_counter()` that the times below count from.
+        due: `[n]` seconds at which requests were due.
+        latencies: `[n]` seconds to the answers, NaN for requests that failed, each from the moment it was *due*: a
+            request that a stalled server or client kept from being sent counts with its wait (no coordinated omission).
+        late: `[n]` seconds that requests were sent after they were due; large values mean the load generator, not the
+            server, was too slow.
+        versions: int64 `[n]`, the model version that answered; 0 where that is unknown.
         errors: gRPC code -> count.
     """
 
     rate: float
     seconds: float
+    began: float
+    due: np.ndarray
     latencies: np.ndarray
     late: np.ndarray
+    versions: np.ndarray
     errors: dict[str, int]
+
+    @property
+    def answered(self) -> np.ndarray:
+        """The latencies of the answered requests."""
+        return self.latencies[~np.isnan(self.latencies)]
 
     @property
     def throughput(self) -> float:
         """Answers a second."""
-        return len(self.latencies) / self.seconds
+        return len(self.answered) / self.seconds
 
-    def percentiles_ms(self) -> dict[str, float]:
-        """`p50`, `p90`, `p99`, `p99.9` and `max` of the latency in milliseconds; empty where nothing was answered."""
-        if not len(self.latencies):
-            return {}
-        values = np.percentile(self.latencies, PERCENTILES) * 1e3
-        named = {f"p{percentile:g}": float(value) for percentile, value in zip(PERCENTILES, values, strict=True)}
-        return {**named, "max": float(self.latencies.max() * 1e3)}
+
+def percentiles_ms(latencies: np.ndarray) -> dict[str, float]:
+    """`p50`, `p90`, `p99`, `p99.9` and `max` of seconds, in milliseconds; empty for none."""
+    if not len(latencies):
+        return {}
+    values = np.percentile(latencies, PERCENTILES) * 1e3
+    named = {f"p{percentile:g}": float(value) for percentile, value in zip(PERCENTILES, values, strict=True)}
+    return {**named, "max": float(latencies.max() * 1e3)}
 
 
 def poisson_arrivals(rate: float, seconds: float, seed: int) -> np.ndarray:
@@ -68,6 +80,7 @@ def run_load(
     rate: float,
     timeout: float,
     metadata: Sequence[tuple[str, str]] = (),
+    version_of: Callable[[bytes], int] | None = None,
 ) -> LoadResult:
     """Sends one request at each arrival time and waits for all answers.
 
@@ -78,9 +91,11 @@ def run_load(
         rate: what `arrivals` were drawn with; goes into the result.
         timeout: deadline of each request in seconds.
         metadata: goes with each request.
+        version_of: reads the model version out of an answer; None: it is not wanted.
     """
-    answered = np.full(len(arrivals), np.nan)
+    latencies = np.full(len(arrivals), np.nan)
     late = np.zeros(len(arrivals))
+    versions = np.zeros(len(arrivals), np.int64)
     errors: collections.Counter[str] = collections.Counter()
     open_calls = threading.Semaphore(0)
     start = time.perf_counter() + 0.05
@@ -89,7 +104,9 @@ def run_load(
         now = time.perf_counter()
         code = call.code()
         if code is grpc.StatusCode.OK:
-            answered[number] = now - start - arrivals[number]
+            latencies[number] = now - start - arrivals[number]
+            if version_of:
+                versions[number] = version_of(call.result())
         else:
             errors[code.name] += 1
         open_calls.release()
@@ -106,7 +123,10 @@ def run_load(
     return LoadResult(
         rate=rate,
         seconds=time.perf_counter() - start,
-        latencies=answered[~np.isnan(answered)],
+        began=start,
+        due=arrivals,
+        latencies=latencies,
         late=late,
+        versions=versions,
         errors=dict(errors),
     )

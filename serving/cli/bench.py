@@ -27,6 +27,11 @@ from h2rec_tf.errors import InputError
     help="Requests a second; may be given again.",
 )
 @click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(min=0.1), help="Time of each rate.")
+@click.option(
+    "--reload-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Meanwhile the version comes again under the next number, every so many seconds; needs --model-dir alone.",
+)
 @click.option("--calls", default=1000, show_default=True, type=click.IntRange(min=1), help="Calls one after the other.")
 @click.option("--k", default=10, show_default=True, type=click.IntRange(min=1), help="Items in an answer.")
 @click.option(
@@ -42,6 +47,7 @@ def serve(
     model_name: str,
     rates: tuple[float, ...],
     seconds: float,
+    reload_seconds: float | None,
     calls: int,
     k: int,
     longest: int,
@@ -57,19 +63,25 @@ def serve(
     """
     if not (model_dir or target):
         raise click.UsageError("give --model-dir or --target")
+    if reload_seconds and (target or not model_dir):
+        raise click.UsageError("--reload-seconds needs a server of its own: give --model-dir and no --target")
+    if reload_seconds and seconds < 2 * reload_seconds:
+        raise click.UsageError(f"--seconds {seconds:g}: give at least two of --reload-seconds {reload_seconds:g}")
     import grpc
 
     from h2rec_tf import environment
     from serving import protocol
     from serving.bench import histories as drawn
-    from serving.bench import report
+    from serving.bench import reloads, report
     from serving.bench.in_process import compare
     from serving.bench.load import poisson_arrivals, run_load
     from serving.client import Client, Connection
 
     environment.quiet()
     with contextlib.ExitStack() as stack:
-        address = target or stack.enter_context(_server(str(model_dir), model_name))
+        versions = stack.enter_context(reloads.VersionFolder(str(model_dir))) if reload_seconds else None
+        served = versions.path if versions else str(model_dir)
+        address = target or stack.enter_context(_server(served, model_name))
         client = stack.enter_context(Client(address, model_name=model_name, timeout=timeout))
         ids = [line.strip() for line in item_ids if line.strip()] if item_ids else drawn.known_items(client, k, seed)
         rows = drawn.draw_histories(ids, longest, 256, seed)
@@ -82,16 +94,31 @@ def serve(
             ways = compare(model_dir, lambda number: client.recommend([rows[number]], k), rows, k, calls)
         warm_up = poisson_arrivals(rates[0], min(1.0, seconds), seed + 1)
         run_load(method, requests, warm_up, rate=rates[0], timeout=timeout)
-        loads = []
+        loads, reloaded = [], []
         for rate in rates:
             arrivals = poisson_arrivals(rate, seconds, seed)
-            loads.append(run_load(method, requests, arrivals, rate=rate, timeout=timeout))
+            if not (versions and reload_seconds):
+                loads.append(run_load(method, requests, arrivals, rate=rate, timeout=timeout))
+                continue
+            with versions.growing(reload_seconds, seconds) as appeared:
+                loads.append(
+                    run_load(method, requests, arrivals, rate=rate, timeout=timeout, version_of=_answering_version)
+                )
+            reloaded.append(reloads.as_dict(loads[-1], appeared))
     setting = {"k": k, "history": f"1 to {longest}", "seconds": seconds, "seed": seed, "items": len(ids)}
-    result = report.as_dict(setting, loads, ways)
+    if reload_seconds:
+        setting["reload seconds"] = reload_seconds
+    result = report.as_dict(setting, loads, ways, reloaded)
     click.echo(report.as_markdown(result), nl=False)
     if output:
         for path in report.write(output, result, loads):
             click.echo(path)
+
+
+def _answering_version(response: bytes) -> int:
+    from serving import protocol
+
+    return int(protocol.PredictResponse.FromString(response).model_spec.version.value)
 
 
 @contextlib.contextmanager

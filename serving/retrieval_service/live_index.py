@@ -117,7 +117,7 @@ class LiveIndex:
         ids, titles = mutation.item_ids[start : start + _STEP], mutation.titles[start : start + _STEP]
         vectors = mutation.vectors[start : start + _STEP]
         before = len(self.rows)
-        known = [self.rows.upsert(*item) for item in zip(ids, titles, vectors, strict=True)]
+        known = self.rows.upsert(ids, titles, vectors)
         places = self._searcher.upsert(known, vectors, len(ids))
         new = iter(range(before, len(self.rows)))
         if list(places) != [next(new) if row is None else row for row in known]:

@@ -68,23 +68,42 @@ class Rows:
             result[start : start + BLOCK_ROWS] = block[: len(self) - start]
         return result
 
-    def upsert(self, item_id: str, title: str, vector: np.ndarray) -> int | None:
-        """Writes one item; `vector` is float32 `[D]`.
+    def upsert(self, item_ids: Sequence[str], titles: Sequence[str], vectors: np.ndarray) -> list[int | None]:
+        """Writes items.
+
+        Args:
+            item_ids: n ids, each once.
+            titles: n titles.
+            vectors: float32 `[n, D]`.
 
         Returns:
-            Its row where it was there before, None where it now stands in a new last row.
+            For each its row where it was there before, None where it now stands in a new row behind the ones before.
         """
-        known = self._row_of.get(item_id)
-        if known is None:
-            row = self._row_of[item_id] = len(self.item_ids)
-            self.item_ids.append(item_id)
-            self.titles.append(title)
+        known = [self._row_of.get(item_id) for item_id in item_ids]
+        new = [place for place, row in enumerate(known) if row is None]
+        for place, row in enumerate(known):
+            if row is not None:
+                self.titles[row] = titles[place]
+                self._write(row, vectors[place])
+        # New rows lie one behind the other: whole pieces of blocks are written at once.
+        first = len(self.item_ids)
+        self._row_of.update((item_ids[place], row) for row, place in enumerate(new, start=first))
+        self.item_ids += [item_ids[place] for place in new]
+        self.titles += [titles[place] for place in new]
+        written = 0
+        while written < len(new):
+            row = first + written
             if row == len(self._blocks) * BLOCK_ROWS:
                 self._grow()
-        else:
-            row = known
-            self.titles[row] = title
-        self._write(row, vector)
+            block, begin = self.block(row)
+            piece = new[written : written + BLOCK_ROWS - begin]
+            target = block[begin : begin + len(piece)]
+            if self._frozen is not None:
+                # After deletes, a row that was there in the frozen moment is used again.
+                for number, vector in enumerate(target, start=row):
+                    self._frozen.keep(number, vector)
+            target[:] = vectors[piece]
+            written += len(piece)
         return known
 
     def delete(self, item_id: str) -> int | None:

@@ -18,6 +18,7 @@ from serving.retrieval_service.options import RetrievalOptions
 from serving.retrieval_service.predictor import RetrievalModels, RetrievalPredictor
 from serving.retrieval_service.store import Store
 from serving.retrieval_service.towers import ModelTowers
+from serving.server.errors import RequestError
 from serving.server.metrics import Metrics
 from serving.server.policy import ModelConfig
 from serving.server.transport import Transport
@@ -67,8 +68,17 @@ class RetrievalServer:
         """Takes no new request, lets running ones end within the grace time, and lets go of the data folder."""
         self._undo.close()
 
-    def ready(self) -> bool:
-        """Whether requests are answered."""
+    def ready(self, name: str = "") -> bool:
+        """Whether requests are answered.
+
+        Args:
+            name: the one that requests give, or "".
+
+        Raises:
+            RequestError: NOT_FOUND; another name.
+        """
+        if name not in ("", self._options.name):
+            raise RequestError.not_found(f"Servable not found for request: {name}; `{self._options.name}` is served")
         return not self._stopping.is_set() and not self.engine.failure
 
     def __enter__(self) -> RetrievalServer:

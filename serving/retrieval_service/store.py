@@ -7,8 +7,6 @@ import json
 import os
 import pathlib
 
-import numpy as np
-
 from h2rec_tf.errors import InputError
 from serving.retrieval_service import mutations
 from serving.retrieval_service.log import WriteAheadLog, sync_folder
@@ -129,5 +127,4 @@ def replay(rows: Rows, mutation: Mutation) -> None:
         return
     if mutation.vectors.shape[1] != rows.width:
         raise ValueError(f"a record has vectors of width {mutation.vectors.shape[1]}, expected {rows.width}")
-    for item_id, title, vector in zip(mutation.item_ids, mutation.titles, mutation.vectors, strict=True):
-        rows.upsert(item_id, title, np.asarray(vector, np.float32))
+    rows.upsert(mutation.item_ids, mutation.titles, mutation.vectors)

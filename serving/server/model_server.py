@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from h2rec_tf.errors import InputError
 from serving.server import config_files
-from serving.server.errors import one_line
+from serving.server.errors import RequestError, one_line
 from serving.server.metrics import Metrics
 from serving.server.model_manager import ModelManager
 from serving.server.models import Models
@@ -83,10 +83,17 @@ class ModelServer:
         """Takes no new request, lets running ones end within the grace time, and frees the models."""
         self._undo.close()
 
-    def ready(self) -> bool:
-        """Whether every model has a version that answers and the server is not on its way down."""
+    def ready(self, model: str = "") -> bool:
+        """Whether a model, or for "" every model, has a version that answers and the server is not on its way down.
+
+        Raises:
+            RequestError: NOT_FOUND; no such model.
+        """
         served = self.models.served()
-        return not self._stopping.is_set() and bool(served) and all(served.values())
+        if model and model not in served:
+            raise RequestError.not_found(f"Servable not found for request: Latest({model})")
+        answering = bool(served[model]) if model else bool(served) and all(served.values())
+        return answering and not self._stopping.is_set()
 
     def __enter__(self) -> ModelServer:
         self.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import pathlib
 import ssl
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -47,17 +48,21 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
     Args:
         tokens: the valid ones.
         observer: told of refused calls.
+        without_token: handlers by method that answer such calls instead; they must not read what is sent.
     """
 
-    def __init__(self, tokens: Tokens, observer: Observer) -> None:
+    def __init__(self, tokens: Tokens, observer: Observer, without_token: Mapping[str, grpc.RpcMethodHandler]) -> None:
         self._tokens = tokens
         self._observer = observer
+        self._without_token = without_token
 
     async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         """Lets a call pass or puts a refusal in its place."""
         try:
             self._tokens.check(dict(handler_call_details.invocation_metadata).get("authorization"))
         except RequestError as error:
+            if open_to_all := self._without_token.get(handler_call_details.method):
+                return open_to_all
             refusal = error
 
             async def refuse(requests: Any, context: Any) -> Any:

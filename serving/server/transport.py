@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent import futures
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import grpc
+from grpc_health.v1 import health_pb2_grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from h2rec_tf.errors import InputError
@@ -18,6 +19,7 @@ from serving.server import security
 from serving.server.access_log import AccessLog
 from serving.server.address import joined, listen
 from serving.server.grpc_handler import Lenient
+from serving.server.health import Health
 from serving.server.metrics import Metrics
 from serving.server.model_service import ModelService
 from serving.server.observer import Observer
@@ -26,6 +28,10 @@ from serving.server.policy import ModelConfig
 from serving.server.prediction_service import PredictionService
 from serving.server.rest.app import RestApp
 from serving.server.rest.http_server import HttpServer
+
+_T = TypeVar("_T")
+# One in so many of the requests at a time may be a health watcher.
+_WATCHER_SHARE = 4
 
 
 class Listening(Protocol):
@@ -100,28 +106,29 @@ class Transport:
         return f"{scheme}://{joined(self._options.host, self.rest_port)}"
 
     def start(
-        self, predictor: Any, *, configure: Callable[[Sequence[ModelConfig]], None], ready: Callable[[], bool]
+        self, predictor: Any, *, configure: Callable[[Sequence[ModelConfig]], None], ready: Callable[[str], bool]
     ) -> None:
         """Listens. Requests are answered when this returns.
 
         Args:
             predictor: a `Predictor`, or what has its `predict`, `limits` and `models`.
             configure: serves other models; raises InputError where it cannot.
-            ready: whether requests are taken.
+            ready: whether requests to a model are taken, or for "" to all models; raises RequestError for an unknown
+                name.
 
         Raises:
             InputError: the port is taken.
         """
         options = self._options
         loop = _start_loop(self._undo)
-        self.port = _on(loop, self._serve_grpc(predictor, configure))
+        self.port = _on(loop, self._serve_grpc(predictor, configure, ready))
         if self._listener:
             app = RestApp(
                 predictor=predictor,
                 observer=self.observer,
                 loop=loop,
                 tokens=self._tokens,
-                ready=ready,
+                ready=lambda: ready(""),
                 metrics_path=options.metrics_path,
             )
             http = HttpServer(
@@ -134,10 +141,16 @@ class Transport:
             http.start()
             self._undo.callback(http.stop)
 
-    async def _serve_grpc(self, predictor: Any, configure: Callable[[Sequence[ModelConfig]], None]) -> int:
+    async def _serve_grpc(
+        self, predictor: Any, configure: Callable[[Sequence[ModelConfig]], None], ready: Callable[[str], bool]
+    ) -> int:
         options = self._options
+        health = Health(ready, watchers=max(1, options.limits.concurrent // _WATCHER_SHARE))
+        interceptors = None
+        if self._tokens:
+            interceptors = [security.TokenInterceptor(self._tokens, self.observer, health.without_token())]
         server = grpc.aio.server(
-            interceptors=[security.TokenInterceptor(self._tokens, self.observer)] if self._tokens else None,
+            interceptors=interceptors,
             options=[
                 ("grpc.max_receive_message_length", options.limits.message_bytes),
                 ("grpc.max_send_message_length", options.limits.message_bytes),
@@ -153,6 +166,7 @@ class Transport:
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
             ModelService(predictor.models, configure, options.limits, self.observer), services
         )
+        health_pb2_grpc.add_HealthServicer_to_server(health, services)
         address = joined(options.host, options.port)
         try:
             if self._credentials is None:
@@ -165,7 +179,12 @@ class Transport:
             ) from error
         await server.start()
         loop = asyncio.get_running_loop()
-        self._undo.callback(lambda: _on(loop, server.stop(options.grace_seconds)))
+
+        async def stop() -> None:
+            health.end()
+            await server.stop(options.grace_seconds)
+
+        self._undo.callback(lambda: _on(loop, stop()))
         return port
 
 
@@ -183,6 +202,6 @@ def _start_loop(undo: contextlib.ExitStack) -> asyncio.AbstractEventLoop:
     return loop
 
 
-def _on(loop: asyncio.AbstractEventLoop, coroutine: object) -> int:
-    future: futures.Future = asyncio.run_coroutine_threadsafe(coroutine, loop)  # type: ignore[arg-type]
+def _on(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, _T]) -> _T:
+    future: futures.Future[_T] = asyncio.run_coroutine_threadsafe(coroutine, loop)
     return future.result()

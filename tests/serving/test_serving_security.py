@@ -1,7 +1,5 @@
 """Encryption, client certificates and tokens, for gRPC and REST."""
 
-import datetime
-import ipaddress
 import shutil
 import ssl
 import threading
@@ -9,10 +7,6 @@ import threading
 import grpc
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from h2rec_tf.errors import InputError
 from serving import protocol
@@ -23,44 +17,6 @@ from serving.server.options import Security, ServerOptions
 
 PREDICT = "/v1/models/h2rec:predict"
 BODY = {"instances": [["i1"]]}
-
-
-@pytest.fixture(scope="module")
-def pem(tmp_path_factory):
-    """Paths of `ca`, `server`, `client` certificates and keys, and of `other`, an authority that signed neither."""
-    folder = tmp_path_factory.mktemp("pem")
-    now = datetime.datetime.now(datetime.timezone.utc)
-
-    def make(name, issuer=None):
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        signer_name, signer_key = issuer or (subject, key)
-        local = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(signer_name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-            .add_extension(local, critical=False)
-            .sign(signer_key, hashes.SHA256())
-        )
-        (folder / name).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        (folder / f"{name}.key").write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        return subject, key
-
-    authority = make("ca")
-    make("other")
-    make("server", authority)
-    make("client", authority)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from serving.retrieval_service.rows import Rows
 @given(
     start=st.integers(0, 40),
     chunk=st.integers(1, 9),
-    steps=st.lists(st.tuples(st.integers(0, 60), st.booleans()), max_size=80),
+    steps=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), max_size=80),
     reads=st.lists(st.booleans(), max_size=80),
 )
 def test_a_frozen_moment_is_read_as_it_was(start, chunk, steps, reads):
@@ -24,11 +24,13 @@ def test_a_frozen_moment_is_read_as_it_was(start, chunk, steps, reads):
         frozen = rows.freeze()
         chunks, read = frozen.chunks(chunk), []
         held = dict(zip(ids, first, strict=True))
-        for (number, add), now in zip(steps, [*reads, *[False] * len(steps)], strict=False):
-            if add:
-                vector = generator.normal(size=2).astype(np.float32)
-                rows.upsert(f"i{number}", "", vector)
-                held[f"i{number}"] = vector
+        for (number, added), now in zip(steps, [*reads, *[False] * len(steps)], strict=False):
+            if added:
+                written = [f"i{number + place}" for place in range(added)]
+                vectors = generator.normal(size=(added, 2)).astype(np.float32)
+                known = rows.upsert(written, [f"title of {item_id}" for item_id in written], vectors)
+                assert [row is not None for row in known] == [item_id in held for item_id in written]
+                held.update(zip(written, vectors, strict=True))
             else:
                 rows.delete(f"i{number}")
                 held.pop(f"i{number}", None)
