@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from h2rec_tf.losses.contrastive import weighted_info_nce
+from h2rec_tf.losses.item_lists import held
 
 
 def positive_weights(
@@ -76,21 +77,22 @@ class ItemAlignment(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.neighbours = np.asarray(neighbours, np.int32)
-        self.weights_of_neighbours = np.asarray(weights, np.float32)
-        if self.neighbours.shape != self.weights_of_neighbours.shape:
-            raise ValueError(f"`weights` must have shape {self.neighbours.shape}, got {np.shape(weights)}")
+        if np.shape(neighbours) != np.shape(weights):
+            raise ValueError(f"`weights` must have shape {np.shape(neighbours)}, got {np.shape(weights)}")
         if hard_negatives and code_order is None:
             raise ValueError("`hard_negatives` needs `code_order`")
-        self.groups = None if groups is None else np.asarray(groups, np.int32)
+        self.neighbours = held(np.asarray(neighbours, np.int32))
+        self.weights_of_neighbours = held(np.asarray(weights, np.float32))
+        self.groups = None if groups is None else held(np.asarray(groups, np.int32))
         self.temperature = temperature
         self.hard_negatives = hard_negatives
-        self.code_order = None if code_order is None else np.asarray(code_order, np.int32)
+        self.code_order = None if code_order is None else held(np.asarray(code_order, np.int32))
         self.max_items = max_items
         self.seed = seed
-        if hard_negatives:
-            self._place = np.zeros(len(self.code_order) + 1, np.int32)  # type: ignore[arg-type]
-            self._place[self.code_order] = np.arange(len(self.code_order))  # type: ignore[arg-type]
+        if code_order is not None:
+            place = np.zeros(len(code_order) + 1, np.int32)
+            place[code_order] = np.arange(len(code_order))
+            self._place, self._ordered = held(place), len(code_order)
         self._generator = tf.random.Generator.from_seed(seed)
 
     def batch_items(self, items: tf.Tensor) -> tf.Tensor:
@@ -100,11 +102,11 @@ class ItemAlignment(keras.layers.Layer):
         order = tf.argsort(self._generator.uniform(tf.shape(distinct)))
         distinct = tf.gather(distinct, order[: self.max_items])
         if self.hard_negatives:
-            place = tf.gather(tf.constant(self._place), distinct)
+            place = tf.gather(self._place, distinct)
             steps = [step for near in range(1, self.hard_negatives) for step in (near, -near)][: self.hard_negatives]
             steps = steps or [1]
-            around = (place[:, None] + tf.constant(steps)[None, :]) % len(self.code_order)  # type: ignore[arg-type]
-            near = tf.gather(tf.constant(self.code_order), tf.reshape(around, [-1]))
+            around = (place[:, None] + tf.constant(steps)[None, :]) % self._ordered
+            near = tf.gather(self.code_order, tf.reshape(around, [-1]))
             distinct = tf.unique(tf.concat([distinct, near], axis=0))[0]
         return tf.sort(distinct)
 
@@ -120,10 +122,7 @@ class ItemAlignment(keras.layers.Layer):
             Scalar float32 loss; 0 for a batch without items.
         """
         distinct = self.batch_items(items)
-        groups = None if self.groups is None else tf.constant(self.groups)
-        weights = positive_weights(
-            distinct, tf.constant(self.neighbours), tf.constant(self.weights_of_neighbours), groups
-        )
+        weights = positive_weights(distinct, self.neighbours, self.weights_of_neighbours, self.groups)
         left = tf.math.l2_normalize(tf.cast(hid(distinct), tf.float32), axis=-1)
         right = tf.math.l2_normalize(tf.cast(sid(distinct), tf.float32), axis=-1)
         logits = tf.matmul(left, right, transpose_b=True) / self.temperature
@@ -134,12 +133,12 @@ class ItemAlignment(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """All constructor arguments."""
         config = {
-            "neighbours": self.neighbours.tolist(),
-            "weights": self.weights_of_neighbours.tolist(),
-            "groups": None if self.groups is None else self.groups.tolist(),
+            "neighbours": self.neighbours.numpy().tolist(),
+            "weights": self.weights_of_neighbours.numpy().tolist(),
+            "groups": None if self.groups is None else self.groups.numpy().tolist(),
             "temperature": self.temperature,
             "hard_negatives": self.hard_negatives,
-            "code_order": None if self.code_order is None else self.code_order.tolist(),
+            "code_order": None if self.code_order is None else self.code_order.numpy().tolist(),
             "max_items": self.max_items,
             "seed": self.seed,
         }

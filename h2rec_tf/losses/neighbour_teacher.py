@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from h2rec_tf.losses.item_lists import held
+
 
 @keras.utils.register_keras_serializable("h2rec_tf")
 class NeighbourTeacher(keras.layers.Layer):
@@ -41,12 +43,12 @@ class NeighbourTeacher(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
-        self.neighbours = np.asarray(neighbours, np.int32)
-        self.weights_of_neighbours = np.asarray(weights, np.float32)
-        if self.neighbours.shape != self.weights_of_neighbours.shape:
-            raise ValueError(f"`weights` must have shape {self.neighbours.shape}, got {np.shape(weights)}")
+        if np.shape(neighbours) != np.shape(weights):
+            raise ValueError(f"`weights` must have shape {np.shape(neighbours)}, got {np.shape(weights)}")
         if last < 1:
             raise ValueError(f"`last` must be at least 1, got {last}")
+        self.neighbours = held(np.asarray(neighbours, np.int32))
+        self.weights_of_neighbours = held(np.asarray(weights, np.float32))
         self.last = last
         self.decay = decay
         self.samples = samples
@@ -66,8 +68,8 @@ class NeighbourTeacher(keras.layers.Layer):
         """
         # Each of the batch's items once: long histories repeat them.
         items = tf.sort(tf.unique(tf.reshape(self._known(history), [-1]))[0])
-        neighbours = tf.gather(tf.constant(self.neighbours), items)
-        weights = tf.gather(tf.constant(self.weights_of_neighbours), items)
+        neighbours = tf.gather(self.neighbours, items)
+        weights = tf.gather(self.weights_of_neighbours, items)
         if self._generator is None or not self.neighbours.shape[1]:
             return items, neighbours, weights
         ends = tf.cumsum(weights, axis=1)
@@ -79,7 +81,7 @@ class NeighbourTeacher(keras.layers.Layer):
 
     def _known(self, history: tf.Tensor) -> tf.Tensor:
         # A cloze mask token hides an item; it has no neighbours.
-        return tf.where(history < len(self.neighbours), history, 0)
+        return tf.where(history < self.neighbours.shape[0], history, 0)
 
     def call(
         self,
@@ -140,8 +142,8 @@ class NeighbourTeacher(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """All constructor arguments."""
         config = {
-            "neighbours": self.neighbours.tolist(),
-            "weights": self.weights_of_neighbours.tolist(),
+            "neighbours": self.neighbours.numpy().tolist(),
+            "weights": self.weights_of_neighbours.numpy().tolist(),
             "last": self.last,
             "decay": self.decay,
             "samples": self.samples,
