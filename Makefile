@@ -31,9 +31,12 @@ lint: setup  ## Check style and types.
 docs: setup  ## Build the documentation into site/.
 	@$(BIN)/mkdocs build --strict
 
-lock: setup  ## Resolve requirements.lock anew from setup.py, keeping pins that still fit.
-	@$(BIN)/uv pip compile -q setup.py --extra all --extra docs --extra dev --no-emit-index-url --no-annotate \
-	  --custom-compile-command 'make lock' --python $(BIN)/python -o requirements.lock
+LOCK := uv pip compile -q setup.py --no-emit-index-url --no-annotate --custom-compile-command 'make lock'
+
+lock: setup  ## Resolve requirements.lock anew from setup.py, keeping pins that still fit; the images' are parts of it.
+	@$(BIN)/$(LOCK) --python $(BIN)/python --extra all --extra docs --extra dev -o requirements.lock
+	@$(BIN)/$(LOCK) --python $(BIN)/python --extra all -c requirements.lock -o requirements-pipeline.lock
+	@$(BIN)/$(LOCK) --python $(BIN)/python --extra serving -c requirements.lock -o requirements-server.lock
 
 clean:  ## Remove the environment and what runs left behind.
 	@rm -rf $(VENV) $(VENV).tmp $(DEMO_ROOT) site .pytest_cache .mypy_cache .ruff_cache *.egg-info
