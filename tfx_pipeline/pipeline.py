@@ -211,6 +211,8 @@ def create_pipeline(
             # Said outright: TFX does not look at DOCKER_HOST.
             local_docker=infra_validator_pb2.LocalDockerConfig(client_base_url=docker_host),
         ),
+        # A server that cannot load its model ends, and TFX asks on until the time is up: 25 minutes by its defaults.
+        validation_spec=infra_validator_pb2.ValidationSpec(num_tries=2, max_loading_time_seconds=120),
     )
     # What all validators blessed becomes the newest version to serve.
     pusher = NewestPusher(

@@ -135,6 +135,10 @@ def test_the_infra_validator_starts_the_configured_image_at_the_given_daemon(
     assert spec.tensorflow_serving.image_name == name
     assert (list(spec.tensorflow_serving.tags), list(spec.tensorflow_serving.digests)) == (tags, digests)
     assert spec.local_docker.client_base_url == "unix:///run/other.sock"
+    # A model that no server loads is refused within minutes.
+    limits = infra_validator_pb2.ValidationSpec()
+    proto_utils.json_to_proto(nodes["InfraValidator"].exec_properties["validation_spec"], limits)
+    assert 1 <= limits.num_tries * limits.max_loading_time_seconds <= 300
 
 
 def test_stock_resolvers_and_no_warm_start_need_no_strategy_of_ours() -> None:
