@@ -1,6 +1,14 @@
 # The image of every pipeline step on Kubeflow Pipelines and Vertex AI, and of Vertex AI custom jobs.
-FROM python:3.10-slim-bookworm
+# Some packages come as C or C++ sources only. The compiler stays behind in this stage.
+FROM python:3.10-slim-bookworm AS wheels
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
+WORKDIR /wheels
+COPY requirements-pipeline.lock ./
+RUN grep --extended-regexp '^(crcmod|pyfarmhash)==' requirements-pipeline.lock > sources.txt \
+    && pip wheel --no-cache-dir --no-deps -r sources.txt
 
+FROM python:3.10-slim-bookworm
 ENV PYTHONUNBUFFERED=1 \
     PYTHONWARNINGS=ignore::FutureWarning \
     TF_CPP_MIN_LOG_LEVEL=3 \
@@ -9,8 +17,9 @@ ENV PYTHONUNBUFFERED=1 \
 RUN useradd --create-home --uid 10001 h2rec
 WORKDIR /opt/h2rec
 # First the pins, which change seldom; pip compiles bytecode, without which imports take half a minute.
-COPY requirements.lock ./
-RUN pip install --no-cache-dir -r requirements.lock
+COPY --from=wheels /wheels/*.whl /opt/wheels/
+COPY requirements-pipeline.lock ./
+RUN pip install --no-cache-dir --no-deps --find-links /opt/wheels -r requirements-pipeline.lock
 COPY setup.py pyproject.toml README.md ./
 COPY h2rec_tf h2rec_tf
 COPY tfx_pipeline tfx_pipeline

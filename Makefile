@@ -31,9 +31,18 @@ lint: setup  ## Check style and types.
 docs: setup  ## Build the documentation into site/.
 	@$(BIN)/mkdocs build --strict
 
-lock: setup  ## Resolve requirements.lock anew from setup.py, keeping pins that still fit.
-	@$(BIN)/uv pip compile -q setup.py --extra all --extra docs --extra dev --no-emit-index-url --no-annotate \
-	  --custom-compile-command 'make lock' --python $(BIN)/python -o requirements.lock
+# A comma inside an argument of `call`.
+, := ,
+# $(1) the extras, $(2) the file, $(3) its first line.
+define lock_file
+	@$(BIN)/uv pip compile -q setup.py --no-emit-index-url --no-annotate --no-header --python $(BIN)/python $(1) -o $(2)
+	@sed -i "1i # $(3) Made by 'make lock'." $(2)
+endef
+
+lock: setup  ## Resolve requirements.lock anew from setup.py, keeping pins that still fit; the images' are parts of it.
+	$(call lock_file,--extra all --extra docs --extra dev,requirements.lock,Every package of the development environment$(,) pinned: Python 3.10$(,) Linux x86-64.)
+	$(call lock_file,--extra all -c requirements.lock,requirements-pipeline.lock,Every package of the pipeline's image$(,) pinned: the part of requirements.lock for the extra 'all'.)
+	$(call lock_file,--extra serving -c requirements.lock,requirements-server.lock,Every package of the servers' image$(,) pinned: the part of requirements.lock for the extra 'serving'.)
 
 clean:  ## Remove the environment and what runs left behind.
 	@rm -rf $(VENV) $(VENV).tmp $(DEMO_ROOT) site .pytest_cache .mypy_cache .ruff_cache *.egg-info

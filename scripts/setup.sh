@@ -41,7 +41,7 @@ echo "setup: $($python --version) at $python"
 rm -rf "$venv"
 trap 'code=$?; [ $code = 0 ] || { rm -rf "$venv"; echo "setup: failed, nothing left behind" >&2; }' EXIT
 "$python" -m venv "$venv"
-echo "setup: installing $(grep -c == requirements.lock) pinned packages into $venv (no compiler needed)"
+echo "setup: installing $(grep -c == requirements.lock) pinned packages into $venv (one of them, pyfarmhash, needs a C++ compiler)"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "uv>=0.5" 2>/dev/null ||
   "$venv/bin/python" -m pip install --disable-pip-version-check "uv>=0.5"
 # Bytecode is compiled here once: without it the first `import tfx` takes half a minute.

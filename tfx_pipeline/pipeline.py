@@ -29,6 +29,7 @@ from tfx_pipeline.components.report_gen import ReportGen
 from tfx_pipeline.components.schema_gen import SequenceSchemaGen
 from tfx_pipeline.components.semantic_id_gen import SemanticIdGen
 from tfx_pipeline.components.served_model import ServedModel
+from tfx_pipeline.components.serving_image import serving_image
 from tfx_pipeline.components.trainer import SequenceTrainer
 from tfx_pipeline.components.transform import SequenceTransform
 from tfx_pipeline.components.tuner import SequenceTuner
@@ -37,8 +38,6 @@ from tfx_pipeline.components.warm_start_strategy import WarmStartStrategy
 
 PREPROCESSING_FN = "tfx_pipeline.user_code.preprocessing.preprocessing_fn"
 RUN_FN = "tfx_pipeline.user_code.trainer.run_fn"
-# The release that reads what this TensorFlow writes.
-TENSORFLOW_SERVING_TAG = "2.16.1"
 
 
 def create_pipeline(
@@ -57,6 +56,7 @@ def create_pipeline(
     enable_cache: bool = True,
     stock_resolvers: bool = False,
     infra_validation: bool = False,
+    docker_host: str = "",
     baseline_from_serving: bool = False,
     vertex_push: bool = False,
 ) -> Pipeline:
@@ -78,8 +78,9 @@ def create_pipeline(
         enable_cache: reuses a node's outputs when its inputs and settings are equal.
         stock_resolvers: uses TFX's own resolver strategies alone, as Kubeflow asks for. A warm start then goes on from
             the last blessed model even where the data did not change.
-        infra_validation: adds TFX's InfraValidator, which loads the model in the official TensorFlow Serving image; it
+        infra_validation: adds TFX's InfraValidator, which loads the model in `config.gate.infra_validation_image`; it
             needs a Docker daemon.
+        docker_host: URL of that daemon; "" is its usual socket.
         baseline_from_serving: takes the newest model of `serving_dir`, the last that was blessed, as the baseline:
             for orchestrators that cannot look artifacts up.
         vertex_push: deploys a pushed model to a Vertex AI endpoint, as `config.cloud.push` says.
@@ -202,13 +203,16 @@ def create_pipeline(
         evaluation=evaluator.outputs["evaluation"],
         index_blessing=index_evaluator.outputs["blessing"],
     )
-    # Whether TensorFlow Serving itself loads the model.
+    # Whether a server as it runs in production loads the model.
     infra_validator = InfraValidator(
         model=trainer.outputs["model"],
         serving_spec=infra_validator_pb2.ServingSpec(
-            tensorflow_serving=infra_validator_pb2.TensorFlowServing(tags=[TENSORFLOW_SERVING_TAG]),
-            local_docker=infra_validator_pb2.LocalDockerConfig(),
+            tensorflow_serving=serving_image(config.gate.infra_validation_image),
+            # Said outright: TFX does not look at DOCKER_HOST.
+            local_docker=infra_validator_pb2.LocalDockerConfig(client_base_url=docker_host),
         ),
+        # A server that cannot load its model ends, and TFX asks on until the time is up: 25 minutes by its defaults.
+        validation_spec=infra_validator_pb2.ValidationSpec(num_tries=2, max_loading_time_seconds=120),
     )
     # What all validators blessed becomes the newest version to serve.
     pusher = NewestPusher(

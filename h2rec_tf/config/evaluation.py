@@ -40,5 +40,7 @@ class GateConfig:
     # Slice name -> `min_ndcg_at_10`, `max_relative_drop`: thresholds of more slices, or others for those three. Names:
     # overall, head, tail, cold, "popularity 1-9" and so on, "history 1-4" and so on.
     slices: dict[str, SliceGateConfig] = dataclasses.field(default_factory=dict)
-    # Local runs load the model in TensorFlow Serving's image before it is pushed. auto: where a Docker daemon answers.
+    # Local runs load the model in a server's image before it is pushed. auto: where a Docker daemon answers.
     infra_validation: str = choice("auto", "on", "off")
+    # The image it is loaded in, NAME:TAG or NAME@DIGEST: TensorFlow Serving's, or h2rec's own server.
+    infra_validation_image: str = "tensorflow/serving:2.16.1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 from typing import Any
 
@@ -21,8 +22,16 @@ _FILE = click.Path(exists=True, dir_okay=False)
 
 
 @click.command()
-@click.option("--model-dir", help="Folder with a sub-folder for each version, as the pipeline pushes it.")
-@click.option("--model-name", default=_DEFAULTS.model_name, show_default=True, help="Name that requests give.")
+@click.option(
+    "--model-dir",
+    help="Folder with a sub-folder for each version, as the pipeline pushes it.",
+    show_default="$MODEL_BASE_PATH/NAME, where that is set",
+)
+@click.option(
+    "--model-name",
+    help="Name that requests give.",
+    show_default=f"$MODEL_NAME without --model-dir, else {_DEFAULTS.model_name}",
+)
 @click.option(
     "--model-config-file",
     type=_FILE,
@@ -94,7 +103,7 @@ _FILE = click.Path(exists=True, dir_okay=False)
 @click.option("--log-inputs", is_flag=True, help="Log what was asked too, user histories included.")
 def serve(
     model_dir: str | None,
-    model_name: str,
+    model_name: str | None,
     model_config_file: str | None,
     batching_parameters_file: str | None,
     monitoring_config_file: str | None,
@@ -105,6 +114,8 @@ def serve(
     The newest version under --model-dir answers; a newer one takes over when it appears, without a failed request.
     Ends on SIGTERM or Ctrl-C, after the running requests.
     """
+    if not model_dir and not model_config_file:
+        model_dir, model_name = _from_environment(model_name)
     if bool(model_dir) == bool(model_config_file):
         raise click.UsageError("give one of --model-dir and --model-config-file")
     if model_dir and not pathlib.Path(model_dir).is_dir() and "://" not in model_dir:
@@ -120,7 +131,7 @@ def serve(
     )
     options = ServerOptions(
         model_dir=model_dir or "",
-        model_name=model_name,
+        model_name=model_name or _DEFAULTS.model_name,
         model_config_file=model_config_file or "",
         poll_seconds=given["poll_seconds"],
         limits=Limits(
@@ -148,3 +159,15 @@ def serve(
     from serving.server.run import run
 
     run(options)
+
+
+def _from_environment(model_name: str | None) -> tuple[str | None, str | None]:
+    """Folder and name by the variables of TensorFlow Serving's image, which starts without arguments too.
+
+    MODEL_NAME alone names nothing: it is too common a variable to rename a model that options describe.
+    """
+    base = os.environ.get("MODEL_BASE_PATH")
+    if not base:
+        return None, model_name
+    name = model_name or os.environ.get("MODEL_NAME") or _DEFAULTS.model_name
+    return f"{base.rstrip('/')}/{name}", name

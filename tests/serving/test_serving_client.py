@@ -231,9 +231,10 @@ def first_line(process: subprocess.Popen, seconds: float) -> str:
     raise AssertionError(f"no line within {seconds} s; stderr: {process.stderr.read()}")
 
 
-def serve_process(*arguments) -> subprocess.Popen:
+def serve_process(*arguments, **variables) -> subprocess.Popen:
     command = [sys.executable, "-c", "from h2rec_tf.cli.main import main; main()", "serve", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    environment = {**os.environ, **variables}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def test_serve_command_says_it_is_ready_and_ends_cleanly_on_sigterm(model_dir):
@@ -250,6 +251,39 @@ def test_serve_command_says_it_is_ready_and_ends_cleanly_on_sigterm(model_dir):
         process.kill()
     assert process.returncode == 0, errors
     assert output == "" and "Traceback" not in errors and "WARNING" not in errors
+
+
+def test_serve_command_takes_folder_and_name_from_the_variables_of_tensorflow_servings_image(model_dir, tmp_path):
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "toy").symlink_to(model_dir)
+    process = serve_process("--port", "0", "--no-rest", MODEL_BASE_PATH=str(base), MODEL_NAME="toy")
+    try:
+        assert first_line(process, seconds=120).startswith("serving model toy version 1 on")
+    finally:
+        process.kill()
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"MODEL_BASE_PATH": "/no/models/", "MODEL_NAME": "toy"}, "/no/models/toy"),
+        ({"MODEL_BASE_PATH": "/no/models"}, "/no/models/h2rec"),
+        ({"MODEL_NAME": "toy"}, "give one of --model-dir and --model-config-file"),
+    ],
+)
+def test_serve_command_names_the_folder_that_the_variables_make(variables, named):
+    result = CliRunner(env={"MODEL_BASE_PATH": None, "MODEL_NAME": None, **variables}).invoke(serve_command)
+    assert named in f"{result.exception} {result.output}" and result.exit_code
+
+
+def test_options_win_over_the_variables(tmp_path):
+    environment = {"MODEL_BASE_PATH": "/no/models", "MODEL_NAME": "toy"}
+    folder = str(tmp_path / "nowhere")
+    result = CliRunner(env=environment).invoke(serve_command, ["--model-dir", folder])
+    assert folder in str(result.exception)
+    result = CliRunner(env=environment).invoke(serve_command, ["--model-name", "mine"])
+    assert "/no/models/mine" in str(result.exception)
 
 
 def test_serve_command_refuses_a_folder_without_versions_with_exit_code_2(tmp_path):

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import infra_validator_pb2
+from tfx.utils import proto_utils
 
 from h2rec_tf.config import Config
 from tfx_pipeline.pipeline import create_pipeline
@@ -109,6 +111,34 @@ def test_a_tuner_stands_before_the_trainer_where_it_is_asked_for() -> None:
 def test_the_pusher_waits_for_the_infra_validator_where_there_is_one() -> None:
     nodes = {node.id: node for node in definition(infra_validation=True).components}
     assert nodes["InfraValidator"] in nodes["Pusher"].upstream_nodes
+
+
+@pytest.mark.parametrize(
+    ("image", "name", "tags", "digests"),
+    [
+        ("tensorflow/serving:2.16.1", "tensorflow/serving", ["2.16.1"], []),
+        ("registry:5000/h2rec-server", "registry:5000/h2rec-server", ["latest"], []),
+        ("registry:5000/h2rec-server:1", "registry:5000/h2rec-server", ["1"], []),
+        ("h2rec-server@sha256:ab", "h2rec-server", [], ["sha256:ab"]),
+    ],
+)
+def test_the_infra_validator_starts_the_configured_image_at_the_given_daemon(
+    image: str, name: str, tags: list[str], digests: list[str]
+) -> None:
+    config = Config().replace(**{"gate.infra_validation_image": image})
+    nodes = {
+        node.id: node
+        for node in definition(config, infra_validation=True, docker_host="unix:///run/other.sock").components
+    }
+    spec = infra_validator_pb2.ServingSpec()
+    proto_utils.json_to_proto(nodes["InfraValidator"].exec_properties["serving_spec"], spec)
+    assert spec.tensorflow_serving.image_name == name
+    assert (list(spec.tensorflow_serving.tags), list(spec.tensorflow_serving.digests)) == (tags, digests)
+    assert spec.local_docker.client_base_url == "unix:///run/other.sock"
+    # A model that no server loads is refused within minutes.
+    limits = infra_validator_pb2.ValidationSpec()
+    proto_utils.json_to_proto(nodes["InfraValidator"].exec_properties["validation_spec"], limits)
+    assert 1 <= limits.num_tries * limits.max_loading_time_seconds <= 300
 
 
 def test_stock_resolvers_and_no_warm_start_need_no_strategy_of_ours() -> None:

@@ -88,9 +88,15 @@ def run_local(*, files: DataFiles, config: Config, root: str, beam_args: Sequenc
             interactions_fingerprint=release + interactions_fingerprint,
             items_fingerprint=release + items_fingerprint,
             infra_validation=_infra_validation(config.gate.infra_validation),
+            docker_host=os.environ.get("DOCKER_HOST", ""),
         )
-        # What these do depends on more than their inputs: on the serving directory, on a log that grows.
-        uncached = (constants.PUSHER, *([constants.EXAMPLE_VALIDATOR] if config.validation.serving_requests else []))
+        # What these do depends on more than their inputs: on the serving directory, on a daemon and the image that it
+        # has, on a log that grows.
+        uncached = (
+            constants.PUSHER,
+            constants.INFRA_VALIDATOR,
+            *([constants.EXAMPLE_VALIDATOR] if config.validation.serving_requests else []),
+        )
         runner = LocalRunner(progress, uncached=uncached)
         training = logging.getLogger("h2rec_tf.training")
         training.addHandler(progress)

@@ -64,7 +64,7 @@ def summarize(runs: Mapping[str, NodeRun]) -> RunSummary:
         infra = output(constants.INFRA_VALIDATOR, standard_component_specs.BLESSING_KEY).custom_properties
         infra_blessed = bool(infra["blessed"].int_value)
         if not infra_blessed:
-            reasons.append("TensorFlow Serving did not load the model (InfraValidator); see the log")
+            reasons.append("the server's image did not load the model (InfraValidator); see the log")
     pushed = output(constants.PUSHER, standard_component_specs.PUSHED_MODEL_KEY).custom_properties
     return RunSummary(
         metrics=results.metrics,

@@ -8,8 +8,10 @@ ENV PYTHONUNBUFFERED=1 \
 RUN useradd --create-home --uid 10001 h2rec \
     && install --directory --owner 10001 /models /data
 WORKDIR /opt/h2rec
-COPY requirements.lock ./
-RUN pip install --no-cache-dir -r requirements.lock
+# First the pins, which change seldom. The image has no CUDA, without which TensorFlow's GPU half is a gigabyte of ballast.
+COPY requirements-server.lock ./
+RUN sed 's/^tensorflow==/tensorflow-cpu==/' requirements-server.lock > cpu.txt \
+    && pip install --no-cache-dir --no-deps -r cpu.txt
 COPY setup.py pyproject.toml README.md ./
 COPY h2rec_tf h2rec_tf
 COPY tfx_pipeline tfx_pipeline
@@ -18,6 +20,9 @@ RUN pip install --no-cache-dir --no-deps .
 USER 10001
 WORKDIR /home/h2rec
 EXPOSE 8500 8501
+# The variables and the folder of TensorFlow Serving's image, in whose place this one can stand.
+ENV MODEL_BASE_PATH=/models \
+    MODEL_NAME=h2rec
 # Inside a container only a public address can be reached; whoever publishes the port decides on TLS and tokens.
 ENTRYPOINT ["h2rec"]
-CMD ["serve", "--model-dir", "/models", "--host", "0.0.0.0", "--port", "8500", "--rest-port", "8501", "--insecure-public"]
+CMD ["serve", "--host", "0.0.0.0", "--port", "8500", "--rest-port", "8501", "--insecure-public"]

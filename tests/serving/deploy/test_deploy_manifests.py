@@ -58,12 +58,34 @@ def test_images_do_not_run_as_root_and_copy_what_is_there(path: pathlib.Path) ->
     lines = path.read_text().splitlines()
     users = [line.split()[1] for line in lines if line.startswith("USER ")]
     assert users[-1] == "10001"
-    copied = [name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]]
+    copied = [
+        name
+        for line in lines
+        if line.startswith("COPY ") and not line.startswith("COPY --from=")
+        for name in line.split()[1:-1]
+    ]
     # TensorFlow Serving's image takes its context from a pipeline's root.
     if path.name != "tfserving.Dockerfile":
         ignored = (ROOT / ".dockerignore").read_text().splitlines()
         assert all((ROOT / name).exists() and f"!{name}" in ignored for name in copied)
-        assert {"h2rec_tf", "tfx_pipeline", "serving", "requirements.lock"} <= set(copied)
+        assert {"h2rec_tf", "tfx_pipeline", "serving"} <= set(copied)
+
+
+@pytest.mark.parametrize("name", ["requirements-pipeline.lock", "requirements-server.lock"])
+def test_images_have_pins_of_the_environment_that_tests_run_in(name: str) -> None:
+    everywhere = set((ROOT / "requirements.lock").read_text().splitlines())
+    pins = {line for line in (ROOT / name).read_text().splitlines() if not line.startswith("#")}
+    assert len(pins) > 50 and pins <= everywhere
+    # What tests and style checks need stays out of images.
+    assert not [line for line in pins if line.partition("==")[0] in ("pytest", "ruff", "mypy", "mkdocs")]
+
+
+def test_the_server_image_stands_in_for_that_of_tensorflow_serving() -> None:
+    """The same variables with the same meaning; without arguments it starts by them."""
+    text = (DEPLOY / "docker" / "server.Dockerfile").read_text()
+    (command,) = re.findall(r"^CMD (.*)$", text, flags=re.MULTILINE)
+    assert "--model-dir" not in yaml.safe_load(command) and "--model-name" not in yaml.safe_load(command)
+    assert "MODEL_BASE_PATH=/models" in text and "MODEL_NAME=h2rec" in text
 
 
 def test_the_image_starts_what_compiled_specs_start() -> None:
