@@ -36,12 +36,23 @@ TXT
   exit 2
 fi
 
+# pyfarmhash, which TensorFlow Data Validation needs, comes as source only; Python names the compiler for it.
+compiler=$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("CXX").split()[0])')
+if ! command -v "$compiler" >/dev/null; then
+  cat >&2 <<TXT
+error: a C++ compiler ($compiler) is needed for one package and was not found. Get it, then run make again:
+  sudo apt-get install g++   # Debian, Ubuntu
+  sudo dnf install gcc-c++   # Fedora, RHEL
+TXT
+  exit 2
+fi
+
 start=$SECONDS
 echo "setup: $($python --version) at $python"
 rm -rf "$venv"
 trap 'code=$?; [ $code = 0 ] || { rm -rf "$venv"; echo "setup: failed, nothing left behind" >&2; }' EXIT
 "$python" -m venv "$venv"
-echo "setup: installing $(grep -c == requirements.lock) pinned packages into $venv (one of them, pyfarmhash, needs a C++ compiler)"
+echo "setup: installing $(grep -c == requirements.lock) pinned packages into $venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "uv>=0.5" 2>/dev/null ||
   "$venv/bin/python" -m pip install --disable-pip-version-check "uv>=0.5"
 # Bytecode is compiled here once: without it the first `import tfx` takes half a minute.
