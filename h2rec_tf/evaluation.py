@@ -16,7 +16,7 @@ from h2rec_tf.errors import InputError
 from h2rec_tf.metrics import lists, slices
 from h2rec_tf.metrics.protocol import Protocol, Recommender
 from h2rec_tf.metrics.result import Evaluation, compare_table
-from h2rec_tf.metrics.scored_batch import ScoredBatch
+from h2rec_tf.metrics.scored_batch import measure
 
 __all__ = ["Evaluation", "Protocol", "Recommender", "compare_table", "evaluate", "evaluate_protocols"]
 
@@ -84,10 +84,11 @@ def evaluate_protocols(
     recommendation_k: int = 10,
     progress: bool = False,
 ) -> list[Evaluation]:
-    """Ranks every held-out target and measures the recommended lists, all protocols on the same scores.
+    """Ranks every held-out target and measures the recommended lists under all protocols.
 
     Memory is O(batch_size * item_block + U). A catalogue of one block is scored once; a larger one is scored once
-    for the lists of each protocol and once for the ranks.
+    for the lists of each protocol and once for the ranks. A recommender with `unseen_queries` is scored by them where
+    seen items do not compete, and once more by `queries` where they do.
 
     Args:
         recommender: what is evaluated.
@@ -119,8 +120,10 @@ def evaluate_protocols(
     with tqdm(total=len(order), desc="evaluate", unit="user", disable=None if progress else True) as bar:
         for first in range(0, len(order), batch_size):
             rows = order[first : first + batch_size]
-            batch = ScoredBatch(recommender, holdout, rows, item_block)
-            for number, (batch_ranks, items) in enumerate(batch.measure(protocols, recommendation_k, seed)):
+            measured = measure(
+                recommender, holdout, rows, protocols, item_block=item_block, k=recommendation_k, seed=seed
+            )
+            for number, (batch_ranks, items) in enumerate(measured):
                 ranks[number, rows] = batch_ranks
                 if items is not None:
                     counts[number] += np.bincount(items.ravel(), minlength=recommender.num_items + 1)

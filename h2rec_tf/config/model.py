@@ -35,4 +35,4 @@ class ModelConfig:
     # Divides the scores in the next-item loss.
     temperature: float = number(0.07, low=1e-4)
     # Slots of the score's seen part, which learns whether users come back to items; 0 leaves the part out.
-    seen_slots: int = number(64, low=0)
+    seen_slots: int = number(256, low=0)

@@ -12,6 +12,9 @@ import numpy as np
 class Recommender(typing.Protocol):
     """What can be evaluated.
 
+    One that may also have `unseen_queries(histories)`, which gives the queries for items that are not in the history:
+    where seen items do not compete, a score need not say what was seen.
+
     Attributes:
         num_items: N; item indices 1..N are scored.
         max_length: items of history it reads.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,22 +15,68 @@ from h2rec_tf.metrics import negatives
 from h2rec_tf.metrics.protocol import Protocol, Recommender
 
 
-class ScoredBatch:
-    """Scores of some of the held-out users by block of items, the last block remembered.
+def measure(
+    recommender: Recommender,
+    holdout: Holdout,
+    rows: np.ndarray,
+    protocols: Sequence[Protocol],
+    *,
+    item_block: int,
+    k: int,
+    seed: int,
+) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """Ranks and lists of some of the held-out users.
 
     Args:
         recommender: what scores.
         holdout: all held-out users.
         rows: int `[B]`, which of them.
+        protocols: how they are ranked.
+        item_block: items scored at once.
+        k: length of the lists; 0 leaves them out.
+        seed: of the negatives.
+
+    Returns:
+        For each protocol the targets' ranks, int64 `[B]`, and where it has lists the items, int32 `[B, k]`.
+    """
+    unseen = getattr(recommender, "unseen_queries", None)
+    # Seen items compete in the plain protocol alone.
+    groups = [[protocol for protocol in protocols if (protocol == Protocol()) == kept] for kept in (True, False)]
+    if unseen is None:
+        groups = [list(protocols)]
+    measured: dict[Protocol, tuple[np.ndarray, np.ndarray | None]] = {}
+    for group in groups:
+        if group:
+            ask = recommender.queries if unseen is None or group[0] == Protocol() else unseen
+            batch = ScoredBatch(recommender, ask, holdout, rows, item_block)
+            measured.update(zip(group, batch.measure(group, k, seed), strict=True))
+    return [measured[protocol] for protocol in protocols]
+
+
+class ScoredBatch:
+    """Scores of some of the held-out users by block of items, the last block remembered.
+
+    Args:
+        recommender: what scores.
+        ask: its queries for histories.
+        holdout: all held-out users.
+        rows: int `[B]`, which of them.
         item_block: items scored at once.
     """
 
-    def __init__(self, recommender: Recommender, holdout: Holdout, rows: np.ndarray, item_block: int):
+    def __init__(
+        self,
+        recommender: Recommender,
+        ask: Callable[[np.ndarray], Any],
+        holdout: Holdout,
+        rows: np.ndarray,
+        item_block: int,
+    ):
         self._recommender = recommender
         self._histories = holdout.histories
         self._rows = rows
         self._targets = holdout.targets[rows].astype(np.int64)
-        self._queries = recommender.queries(holdout.histories.padded(rows, recommender.max_length))
+        self._queries = ask(holdout.histories.padded(rows, recommender.max_length))
         self._item_block = item_block
         self._blocks = retrieval.blocks(recommender.num_items, item_block)
         self._kept: tuple[int, np.ndarray] | None = None

@@ -23,6 +23,7 @@ class VectorRecommender:
         self.num_items = model.num_items
         self.max_length = max_length
         self._vectors = ItemVectors(model.item_table().numpy())
+        self._learned_size = self._vectors.table.shape[1] - model.seen_size
         self._encode = model.user_vectors
 
     @property
@@ -36,6 +37,12 @@ class VectorRecommender:
         first = int(used[0]) if len(used) else histories.shape[1] - 1
         trimmed = histories[:, max(first, histories.shape[1] - self.max_length) :]
         return self._encode(tf.constant(trimmed, tf.int32)).numpy()
+
+    def unseen_queries(self, histories: np.ndarray) -> np.ndarray:
+        """`queries` with zeros in the seen part, for items that are not in the history."""
+        queries = self.queries(histories)
+        queries[:, self._learned_size :] = 0.0
+        return queries
 
     def scores(self, queries: np.ndarray, start: int, stop: int) -> np.ndarray:
         """float32 `[B, D]` user vectors -> float32 `[B, stop - start]` scores of item indices start..stop - 1."""
