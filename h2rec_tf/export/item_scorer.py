@@ -40,11 +40,19 @@ class ItemScorer(tf.Module):
         # are in it, since the signatures capture them. One traced encoder serves all signatures.
         self._variables = list(model.variables)
         self._encode = model.user_vectors
-        table = model.item_table()
+        table = model.learned_table()
         # A loaded model's table is shared with it.
         self._table = (
             table if isinstance(table, tf.Variable) else tf.Variable(table, trainable=False, name="item_table")
         )
+        # The seen part of an item's vector has a single 1: a look-up takes the place of a product. Its last column, a
+        # column of zeros, stands for items without a slot.
+        self._slots = None
+        if self.seen_size:
+            slots = model.seen_slots()
+            self._slots = tf.Variable(
+                np.where(slots < 0, self.seen_size, slots).astype(np.int32), trainable=False, name="seen_slots"
+            )
         self._popularity = tf.Variable(popularity.astype(np.float32), trainable=False, name="popularity")
         labels = slices.popularity_labels(popularity, head_fraction).astype(str)
         self._labels = tf.Variable(labels, trainable=False, name="popularity_labels")
@@ -52,8 +60,13 @@ class ItemScorer(tf.Module):
         self._groups = tf.Variable(groups, trainable=False, name="popularity_groups")
 
     @property
+    def learned_size(self) -> int:
+        """d, the width of vectors without the seen part."""
+        return int(self._table.shape[1])
+
+    @property
     def table(self) -> tf.Tensor:
-        """float32 `[N + 1, D]` item vectors, row 0 zeros.
+        """float32 `[N + 1, d]` item vectors without the seen part, row 0 zeros.
 
         Rows are gathered from this tensor, never from the variable: a gather from a variable makes TensorFlow copy the
         whole of it at each later read, in all signatures.
@@ -66,6 +79,22 @@ class ItemScorer(tf.Module):
         items = tf.pad(items, [[0, 0], [1, 0]])
         return self._encode(left_padded(items)[:, -self.max_length :])
 
+    def learned_user_vectors(self, items: tf.Tensor) -> tf.Tensor:
+        """`user_vectors` without the seen part, float32 `[B, d]`: for items that are not in the history."""
+        return self.user_vectors(items)[:, : self.learned_size]
+
+    def item_vectors(self, items: tf.Tensor) -> tf.Tensor:
+        """int32 `[B]` -> float32 `[B, D]`, as the whole score uses them; zeros for index 0."""
+        learned = self.learned_item_vectors(items)
+        if self._slots is None:
+            return learned
+        # A slot of `seen_size` is outside: all zeros.
+        return tf.concat([learned, tf.one_hot(tf.gather(self._slots.read_value(), items), self.seen_size)], axis=1)
+
+    def learned_item_vectors(self, items: tf.Tensor) -> tf.Tensor:
+        """`item_vectors` without the seen part, float32 `[B, d]`."""
+        return tf.gather(self.table, items)
+
     def ranks(self, items: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """Pessimistic full rank of each target.
 
@@ -76,8 +105,12 @@ class ItemScorer(tf.Module):
         Returns:
             int32 `[B]`: items (the target too) that score at least as high; N + 1 where there is no target.
         """
-        users, table = self.user_vectors(items), self.table
+        vectors, table = self.user_vectors(items), self.table
+        users, seen = vectors[:, : table.shape[1]], tf.pad(vectors[:, table.shape[1] :], [[0, 0], [0, 1]])
+        slots = None if self._slots is None else self._slots.read_value()
         own = tf.reduce_sum(users * tf.gather(table, targets), axis=1, keepdims=True)
+        if slots is not None:
+            own += tf.gather(seen, tf.gather(slots, targets)[:, None], batch_dims=1)
         rank = tf.zeros_like(targets)
         # Slack for the order of summation: a dot product and a matrix product may differ in the last bit.
         slack = 1e-6 * (1.0 + tf.abs(own))
@@ -85,6 +118,8 @@ class ItemScorer(tf.Module):
             # One block after the other, so that one score matrix exists at a time.
             with tf.control_dependencies([rank]):
                 scores = retrieval.scored_rows(users, table, start, stop, block=self.item_block)
+                if slots is not None:
+                    scores += tf.gather(seen, slots[start:stop], axis=1)
             rank += tf.reduce_sum(tf.cast(scores >= own - slack, tf.int32), axis=1)
         return tf.where(targets > 0, rank, self.num_items + 1)
 

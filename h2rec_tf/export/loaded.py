@@ -43,12 +43,16 @@ class LoadedModel:
         # Owned by `loaded`.
         self.variables: list[tf.Variable] = []
 
-    def item_table(self) -> tf.Variable:
-        """float32 `[N + 1, D]`; row 0 is zero."""
+    def learned_table(self) -> tf.Variable:
+        """float32 `[N + 1, d]`, without the seen part; row 0 is zero."""
         return self.loaded._table
 
+    def seen_slots(self) -> np.ndarray:
+        """int32 `[N + 1]`, as the model it was made of gives it, `seen_size` standing for none."""
+        return self.loaded._slots.numpy()
+
     def vectors(self) -> np.ndarray:
-        """float32 `[N, D]`, in the order of `item_ids`."""
+        """float32 `[N, d]`, in the order of `item_ids`, as lists of unseen items are scored."""
         vectors: np.ndarray = self.loaded._table.numpy()[1:]
         return vectors
 
@@ -61,14 +65,14 @@ class LoadedModel:
         return np.asarray([SEPARATOR.join(texts[number] for number in row if number) for row in members], object)
 
     def queries(self, histories: list[list[str]], *, batch: int = 256) -> np.ndarray:
-        """Histories of item ids, oldest first -> float32 `[len(histories), D]` user vectors."""
+        """Histories of item ids, oldest first -> float32 `[len(histories), d]` user vectors for unseen items."""
         longest = self.limits.max_length
         parts = []
         for start in range(0, len(histories), batch):
             rows = [history[-longest:] for history in histories[start : start + batch]]
             width = max(map(len, rows), default=0)
             texts = tf.constant([[*row, *[""] * (width - len(row))] for row in rows], tf.string, [len(rows), width])
-            parts.append(self.signatures[names.USER_EMBEDDING](history=texts)[names.EMBEDDING].numpy())
+            parts.append(self.signatures[names.USER_EMBEDDING](history=texts)[names.LEARNED_EMBEDDING].numpy())
         return np.concatenate(parts)
 
 

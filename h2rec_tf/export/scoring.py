@@ -17,8 +17,8 @@ class Scoring:
     """Scores of a batch of queries; an item at minus infinity must not come back.
 
     Attributes:
-        queries: float32 `[B, D]`.
-        table: float32 `[N + 1, D]`, item vectors.
+        queries: float32 `[B, d]`.
+        table: float32 `[N + 1, d]`, item vectors without the seen part.
         block: items of a block, as `retrieval.blocks` cuts them.
         answered: bool `[B, 1]`: rows that the inner product scores.
         fallback: float32 `[N + 1]`, scores for the other rows; None lets nothing come back for them.

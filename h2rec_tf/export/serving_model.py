@@ -59,9 +59,7 @@ class ServingModel(ItemScorer):
             tf.constant(item_ids.astype(str)), tf.range(1, self.num_items + 1, dtype=tf.int64)
         )
         self._lookup = tf.lookup.StaticHashTable(initializer, default_value=0)
-        # Without the columns that only tell what was seen: likeness has nothing to do with them.
-        learned = self._table[:, : self._table.shape[1] - self.seen_size]
-        inverse = tf.math.divide_no_nan(1.0, tf.norm(learned, axis=1))
+        inverse = tf.math.divide_no_nan(1.0, tf.norm(self._table, axis=1))
         self._inverse_lengths = tf.Variable(inverse, trainable=False, name="inverse_lengths")
         self.categories = None if categories is None else Categories(categories)
         self.cold_items = cold_items
@@ -70,10 +68,6 @@ class ServingModel(ItemScorer):
     def indices(self, ids: tf.Tensor) -> tf.Tensor:
         """string `[...]` item ids -> int32 `[...]` item indices; 0 for unknown ids and ""."""
         return tf.cast(self._lookup.lookup(ids), tf.int32)
-
-    def item_vectors(self, items: tf.Tensor) -> tf.Tensor:
-        """int32 `[B]` -> float32 `[B, D]`, as the score uses them; zeros for index 0."""
-        return tf.gather(self.table, items)
 
     def item_titles(self, items: tf.Tensor) -> tf.Tensor:
         """int32 `[...]` -> string `[...]`; "" for index 0."""
@@ -87,7 +81,7 @@ class ServingModel(ItemScorer):
         exclude: tf.Tensor | None = None,
         allow_categories: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
-        """The best unseen items.
+        """The best unseen items. The seen part has no say: what was seen is left out anyway.
 
         Args:
             items: int32 `[B, T]` histories, oldest first, zeros anywhere. A row of zeros gets the most popular items.
@@ -112,7 +106,7 @@ class ServingModel(ItemScorer):
             allow = tf.fill([1, 1], "") if allow_categories is None else allow_categories
             restricted, flags = self.categories.allowed(for_each_row(allow, rows))
         scoring = Scoring(
-            self.user_vectors(items),
+            self.learned_user_vectors(items),
             self.table,
             self.item_block,
             answered=known,
@@ -124,7 +118,7 @@ class ServingModel(ItemScorer):
         return self._listed(*self.best(scoring, self._checked(k), excluded))
 
     def similar(self, items: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The items whose vectors, without what only tells what was seen, have the largest cosines with the given ones.
+        """The items whose vectors, without the seen part, have the largest cosines with the given ones.
 
         Args:
             items: int32 `[B]`; for 0 nothing comes back.
@@ -138,7 +132,6 @@ class ServingModel(ItemScorer):
         """
         table, scale = self.table, self._inverse_lengths.read_value()
         queries = tf.gather(table, items) * tf.gather(scale, items)[:, None]
-        queries *= tf.cast(tf.range(tf.shape(queries)[1]) < tf.shape(queries)[1] - self.seen_size, tf.float32)
         scoring = Scoring(queries, table, self.item_block, answered=items[:, None] > 0, scale=scale)
         return self._listed(*self.best(scoring, self._checked(k), items[:, None]))
 
@@ -152,11 +145,11 @@ class ServingModel(ItemScorer):
         Returns:
             `scores` float32 `[B, C]` in the candidates' order, the lowest float where unknown; `order` int32 `[B, C]`,
             places of the candidates from the best to the worst, ties and unknown ones in their order; `known` bool
-            `[B, C]`. Seen items are scored like others.
+            `[B, C]`. Seen items are scored like others, all as `recommend` scores them.
         """
         known = tf.reduce_any(items != 0, axis=1, keepdims=True)
         scoring = Scoring(
-            self.user_vectors(items),
+            self.learned_user_vectors(items),
             self.table,
             self.item_block,
             answered=known,

@@ -23,11 +23,13 @@ def serving_signatures(model: ServingModel) -> dict[str, Any]:
       `exclude` and `allow_categories`; `k` -> the same.
     - `similar_items`: `item_ids` string `[B]`, `k` -> as `ServingModel.similar`.
     - `rank_candidates`: `history`, `candidates` string `[B, C]` -> as `ServingModel.rank`.
-    - `user_embedding`: `history` -> `embedding` float32 `[B, D]`.
-    - `item_embedding`: `item_ids` -> `embedding` float32 `[B, D]`; zeros for unknown ids.
+    - `user_embedding`: `history` -> `embedding` float32 `[B, D]` and `learned_embedding` float32 `[B, d]`, the same
+      without the seen part. Inner products of the latter rank items that are not in the history, as
+      `serving_default` does; those of the former also tell seen items from others.
+    - `item_embedding`: `item_ids` -> both likewise; zeros for unknown ids.
     - `item_titles`: `item_ids` -> `titles` string `[B]`; "" for unknown ids.
     - `cold_item_embedding`: `vectors` float32 `[B, D_x]`, text vectors of items that are not in the catalogue ->
-      `embedding` float32 `[B, D]` and `codes` int32 `[B, L]`; there only with `model.cold_items`.
+      both embeddings and `codes` int32 `[B, L]`; there only with `model.cold_items`.
     """
     strings = tf.TensorSpec([None], tf.string)
     histories = tf.TensorSpec([None, None], tf.string, name=names.HISTORY)
@@ -80,11 +82,16 @@ def serving_signatures(model: ServingModel) -> dict[str, Any]:
 
     @tf.function(input_signature=[histories])
     def user_embedding(history: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {names.EMBEDDING: model.user_vectors(model.indices(history))}
+        vectors = model.user_vectors(model.indices(history))
+        return {names.EMBEDDING: vectors, names.LEARNED_EMBEDDING: vectors[:, : model.learned_size]}
 
     @tf.function(input_signature=[strings])
     def item_embedding(item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {names.EMBEDDING: model.item_vectors(model.indices(item_ids))}
+        items = model.indices(item_ids)
+        return {
+            names.EMBEDDING: model.item_vectors(items),
+            names.LEARNED_EMBEDDING: model.learned_item_vectors(items),
+        }
 
     @tf.function(input_signature=[strings])
     def item_titles(item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -100,14 +107,15 @@ def serving_signatures(model: ServingModel) -> dict[str, Any]:
         names.ITEM_TITLES: item_titles,
     }
     if model.cold_items is not None:
-        signatures[names.COLD_ITEM_EMBEDDING] = _cold_item_embedding(model.cold_items)
+        signatures[names.COLD_ITEM_EMBEDDING] = _cold_item_embedding(model.cold_items, model.learned_size)
     return signatures
 
 
-def _cold_item_embedding(cold_items: ColdItems) -> Any:
+def _cold_item_embedding(cold_items: ColdItems, learned_size: int) -> Any:
     @tf.function(input_signature=[tf.TensorSpec([None, cold_items.dimensions], tf.float32, name=names.VECTORS)])
     def cold_item_embedding(vectors: tf.Tensor) -> dict[str, tf.Tensor]:
         codes = cold_items.codes(vectors)
-        return {names.EMBEDDING: cold_items.vectors(codes), names.CODES: codes}
+        found = cold_items.vectors(codes)
+        return {names.EMBEDDING: found, names.LEARNED_EMBEDDING: found[:, :learned_size], names.CODES: codes}
 
     return cold_item_embedding

@@ -78,6 +78,12 @@ class SeenSlots(keras.layers.Layer):
         seen = tf.minimum(seen, 1.0) * self.weight
         return seen if causal else tf.repeat(seen, tf.shape(items)[1], axis=1)
 
+    def item_slots(self) -> np.ndarray:
+        """int32 `[N + 1]`: each item index's slot; -1 for padding."""
+        if not self.built:
+            self.build(None)
+        return self.rows[:-1].numpy()
+
     def table(self) -> tf.Tensor:
         """float32 `[N + 1, m]`, the one-hot slots of all item indices; row 0 zero."""
         if not self.built:

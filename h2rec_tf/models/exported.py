@@ -23,6 +23,7 @@ class ExportedRecommender:
 
     Attributes:
         table: float32 `[N + 1, D]`, the item vectors; row 0 is zero.
+        learned_size: d, columns of the vectors before the seen part.
 
     Raises:
         InputError: no SavedModel there, or one without the signatures.
@@ -37,10 +38,13 @@ class ExportedRecommender:
         for name in (names.USER_EMBEDDING, names.ITEM_EMBEDDING):
             if name not in signatures:
                 raise InputError(f"{directory}: the model has no signature `{name}`; export it with this package")
+            if names.LEARNED_EMBEDDING not in signatures[name].structured_outputs:
+                raise InputError(f"{directory}: `{name}` gives no `{names.LEARNED_EMBEDDING}`; export the model anew")
         self._users = signatures[names.USER_EMBEDDING]
         table = signatures[names.ITEM_EMBEDDING](item_ids=tf.constant(self._ids[1:]))[names.EMBEDDING].numpy()
         self.table = np.concatenate([np.zeros((1, table.shape[1]), np.float32), table])
         self._vectors = ItemVectors(self.table)
+        self.learned_size = int(self._users.structured_outputs[names.LEARNED_EMBEDDING].shape[1])
 
     def queries(self, histories: np.ndarray) -> np.ndarray:
         """int32 `[B, T]` left-padded histories -> float32 `[B, D]` user vectors."""
@@ -48,6 +52,12 @@ class ExportedRecommender:
         first = int(used[0]) if len(used) else histories.shape[1] - 1
         ids = tf.constant(self._ids[histories[:, first:]], tf.string)
         return self._users(history=ids)[names.EMBEDDING].numpy()
+
+    def unseen_queries(self, histories: np.ndarray) -> np.ndarray:
+        """`queries` with zeros in the seen part, for items that are not in the history."""
+        queries = self.queries(histories)
+        queries[:, self.learned_size :] = 0.0
+        return queries
 
     def scores(self, queries: np.ndarray, start: int, stop: int) -> np.ndarray:
         """float32 `[B, D]` user vectors -> float32 `[B, stop - start]` scores of item indices start..stop - 1."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -64,7 +64,7 @@ class ModelTowers:
 
     def user_vectors(self, histories: np.ndarray) -> np.ndarray:
         """As `QueryTower`."""
-        return self._model.predict(names.USER_EMBEDDING, {names.HISTORY: histories})[names.EMBEDDING]
+        return _for_lists(self._model.predict(names.USER_EMBEDDING, {names.HISTORY: histories}))
 
     def popular(self, k: int, exclude: Sequence[Collection[str]]) -> list[list[tuple[str, float]]]:
         """As `QueryTower`: what the model itself answers to an empty history."""
@@ -84,7 +84,7 @@ class ModelTowers:
     def trained(self, item_ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
         """As `ItemTower`."""
         ids = np.asarray([item_id.encode() for item_id in item_ids], object)
-        vectors = self._model.predict(names.ITEM_EMBEDDING, {names.ITEM_IDS: ids})[names.EMBEDDING]
+        vectors = _for_lists(self._model.predict(names.ITEM_EMBEDDING, {names.ITEM_IDS: ids}))
         titles = [""] * len(item_ids)
         if self._model.inputs(names.ITEM_TITLES):
             found = self._model.predict(names.ITEM_TITLES, {names.ITEM_IDS: ids})[names.TITLES]
@@ -112,13 +112,18 @@ class ModelTowers:
                 f"the model has no signature `{names.COLD_ITEM_EMBEDDING}`: send `vectors`, or export the model anew"
             )
         outputs = self._model.predict(names.COLD_ITEM_EMBEDDING, {next(iter(inputs)): vectors})
-        found = outputs[names.EMBEDDING]
+        found = _for_lists(outputs)
         if found.shape[1] != self.width:
             raise RequestError.failed_precondition(
                 f"the model's `{names.COLD_ITEM_EMBEDDING}` gives vectors of width {found.shape[1]}, its users have "
                 f"{self.width}: export the model anew"
             )
         return found
+
+
+def _for_lists(outputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Vectors for lists that leave out what was seen; a model that gives no such ones has one kind for all."""
+    return outputs.get(names.LEARNED_EMBEDDING, outputs[names.EMBEDDING])
 
 
 def _encoder(directory: str) -> TextEncoder:

@@ -98,6 +98,20 @@ def test_seen_items_leave_the_competition_but_the_target_stays():
     assert (kept.protocol, excluded.protocol) == ("full", "full, seen excluded")
 
 
+def test_where_seen_items_do_not_compete_the_score_need_not_tell_them():
+    class TwoFaced(Table):
+        def unseen_queries(self, histories):
+            return -self.queries(histories)
+
+    table = np.asarray([[0.0, 9.0, 7.0, 5.0, 3.0, 1.0]] * 6, np.float32)
+    holdout = Holdout(Sequences.from_lists([[1, 1]]), np.asarray([2], np.int32))
+    protocols = [Protocol(exclude_seen=True), Protocol(), Protocol(sampled_negatives=3)]
+    results = evaluate_protocols(TwoFaced(table), holdout, protocols, popularity=np.ones(6, int))
+    # Upside down, the target is the last of the four that are left, and of the target and its three negatives.
+    assert [result.ranks.tolist() for result in results] == [[4], [2], [4]]
+    assert [result.protocol for result in results] == [protocol.name for protocol in protocols]
+
+
 def test_the_whole_history_is_excluded_though_the_model_reads_less():
     table = np.asarray([[0.0, 5.0, 4.0, 3.0]] * 4, np.float32)
     holdout = Holdout(Sequences.from_lists([[1, 2, 2]]), np.asarray([3], np.int32))

@@ -57,7 +57,7 @@ class Ranker:
     def user_vectors(self, items: tf.Tensor) -> tf.Tensor:
         return tf.gather(self._scores, items[:, -1])
 
-    def item_table(self) -> np.ndarray:
+    def learned_table(self) -> np.ndarray:
         return np.eye(ITEMS + 1, dtype=np.float32)[:, 1:]
 
 

@@ -35,7 +35,7 @@ class IndexBuilderSpec(component_spec.ComponentSpec):
 
 
 class IndexBuilderExecutor(base_executor.BaseExecutor):
-    """Asks the exported model for every item's vector and indexes them: what is served is what is indexed."""
+    """Asks the exported model for every item's vector and indexes them, without the seen part, as lists are made."""
 
     @on_local_artifacts
     def Do(
@@ -54,7 +54,9 @@ class IndexBuilderExecutor(base_executor.BaseExecutor):
         models = input_dict[standard_component_specs.MODEL_KEY]
         recommender = served_model(models)
         artifact = artifact_utils.get_single_instance(output_dict[constants.INDEX])
-        manifest = build_index(recommender.table[1:], catalogue_ids(models), artifact.uri, config=config.index)
+        manifest = build_index(
+            recommender.table[1:, : recommender.learned_size], catalogue_ids(models), artifact.uri, config=config.index
+        )
         artifact.set_int_custom_property("items", manifest.items)
         artifact.set_string_custom_property("kind", manifest.settings.kind)
 

@@ -68,10 +68,13 @@ class IndexEvaluatorExecutor(base_executor.BaseExecutor):
         generator = np.random.default_rng(settings["seed"])
         rows = np.sort(generator.choice(len(holdout), min(config.queries, len(holdout)), replace=False))
         queries = [
-            recommender.queries(holdout.histories.padded(rows[start : start + _ROWS], recommender.max_length))
+            recommender.unseen_queries(holdout.histories.padded(rows[start : start + _ROWS], recommender.max_length))
             for start in range(0, len(rows), _ROWS)
         ]
-        report = evaluate_index(index, recommender.table[1:], np.concatenate(queries), k=config.k)
+        vectors, users = (
+            part[:, : recommender.learned_size] for part in (recommender.table[1:], np.concatenate(queries))
+        )
+        report = evaluate_index(index, vectors, users, k=config.k)
         reasons = report.problems(config)
         artifact = artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY])
         report.save(os.path.join(artifact.uri, constants.INDEX_REPORT_FILE))

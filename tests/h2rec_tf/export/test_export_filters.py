@@ -32,7 +32,8 @@ def _oracle(model: Any, history: list[int], barred: set[int], allowed: set[str])
 
 def _scores(model: Any, history: list[int]) -> np.ndarray:
     padded = tf.constant(left_padded([history[-MAX_LENGTH:]], MAX_LENGTH))
-    return model.item_table().numpy() @ model.user_vectors(padded).numpy()[0]
+    table = model.learned_table().numpy()
+    return table @ model.user_vectors(padded).numpy()[0, : table.shape[1]]
 
 
 _LISTS = st.lists(st.integers(0, NUM_ITEMS), max_size=MAX_K)

@@ -19,8 +19,8 @@ def test_signature_names_and_types(signatures: Any) -> None:
         names.SERVE_EXAMPLES: ({"examples", "k"}, listed),
         names.SIMILAR_ITEMS: ({"item_ids", "k"}, listed),
         names.RANK_CANDIDATES: ({"history", "candidates"}, {"scores", "order", "known"}),
-        names.USER_EMBEDDING: ({"history"}, {"embedding"}),
-        names.ITEM_EMBEDDING: ({"item_ids"}, {"embedding"}),
+        names.USER_EMBEDDING: ({"history"}, {"embedding", "learned_embedding"}),
+        names.ITEM_EMBEDDING: ({"item_ids"}, {"embedding", "learned_embedding"}),
         names.ITEM_TITLES: ({"item_ids"}, {"titles"}),
     }
     assert set(expected) <= set(signatures)
@@ -68,10 +68,19 @@ def test_embeddings_and_titles_by_id(model: Any, signatures: Any) -> None:
     assert titles == ["Title 6", "", "Title 0", ""]
     users = signatures[names.USER_EMBEDDING](history=tf.constant([[IDS[2], "nowhere", IDS[4]]]))[names.EMBEDDING]
     np.testing.assert_allclose(users, model(tf.constant([[3, 5]])), atol=1e-5)
-    # The two signatures are what an index needs: their product is the score.
+
+
+def test_products_of_learned_embeddings_are_the_scores_of_lists(model: Any, signatures: Any) -> None:
+    users = signatures[names.USER_EMBEDDING](history=tf.constant([[IDS[2], "nowhere", IDS[4]]]))
     answer = recommend(signatures, [[IDS[2], IDS[4]]], k=3)
-    best = signatures[names.ITEM_EMBEDDING](item_ids=tf.constant(answer[names.ITEM_IDS][0]))[names.EMBEDDING]
-    np.testing.assert_allclose((best @ tf.transpose(users))[:, 0], answer[names.SCORES][0], atol=1e-5)
+    best = signatures[names.ITEM_EMBEDDING](item_ids=tf.constant(answer[names.ITEM_IDS][0]))
+    learned = best[names.LEARNED_EMBEDDING] @ tf.transpose(users[names.LEARNED_EMBEDDING])
+    np.testing.assert_allclose(learned[:, 0], answer[names.SCORES][0], atol=1e-5)
+    # The whole vectors differ from them by the seen part alone.
+    width = users[names.LEARNED_EMBEDDING].shape[1]
+    assert users[names.EMBEDDING].shape[1] - width == model.seen_size > 0
+    np.testing.assert_array_equal(users[names.EMBEDDING][:, :width], users[names.LEARNED_EMBEDDING])
+    np.testing.assert_array_equal(best[names.EMBEDDING][:, :width], best[names.LEARNED_EMBEDDING])
 
 
 def test_similar_items_are_the_nearest_by_cosine_without_the_item_itself(model: Any, signatures: Any) -> None:
@@ -98,8 +107,8 @@ def test_candidates_are_ranked_and_unknown_ones_marked(model: Any, signatures: A
     answer = {key: value.numpy() for key, value in answer.items()}
     known = [[True, False, True, True, True], [False, True, True, False, False], [True, *[False] * 4]]
     np.testing.assert_array_equal(answer[names.KNOWN], known)
-    user = model(tf.constant([[3, 5]])).numpy()[0]
-    expected = model.item_table().numpy()[[10, 5, 31, 10]] @ user
+    table = model.learned_table().numpy()
+    expected = table[[10, 5, 31, 10]] @ model(tf.constant([[3, 5]])).numpy()[0, : table.shape[1]]
     np.testing.assert_allclose(answer[names.SCORES][0, [0, 2, 3, 4]], expected, atol=1e-5)
     np.testing.assert_array_equal(answer[names.SCORES][1, [1, 2]], DATA.popularity[[2, 3]])
     assert (answer[names.SCORES][~np.asarray(known)] == np.finfo(np.float32).min).all()

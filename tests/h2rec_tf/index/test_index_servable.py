@@ -127,7 +127,7 @@ def test_the_text_encoder_lies_beside_the_model(exact: str) -> None:
     vectors = encoder.encode(TEXTS[:4])
     np.testing.assert_allclose(vectors, TfidfSvd(dimensions=6).fit(TEXTS).encode(TEXTS[:4]), atol=1e-5)
     answer = tf.saved_model.load(f"{exact}/3").signatures[names.COLD_ITEM_EMBEDDING](vectors=tf.constant(vectors))
-    assert answer[names.EMBEDDING].shape == (4, len(LoadedModel(exact).item_table()[0]))
+    assert answer[names.LEARNED_EMBEDDING].shape == (4, len(LoadedModel(exact).learned_table()[0]))
 
 
 def _run(*arguments: str) -> Any:
