@@ -45,7 +45,8 @@ def folder(model_artifact: pathlib.Path, tmp_path_factory: pytest.TempPathFactor
     (index,) = at(ItemIndex(), folder / "good" / "index")
     IndexBuilderExecutor().Do({"model": models}, {"index": [index]}, {"config": json.dumps(SETTINGS)})
     assert index.get_string_custom_property("kind") == "brute"
-    table = served_model(models).table[1:]
+    model = served_model(models)
+    table = model.table[1:, : model.learned_size]
     shuffled = table[np.random.default_rng(0).permutation(len(table))]
     build_index(shuffled, np.asarray(ITEM_IDS), str(folder / "bad" / "index"), config=IndexConfig(k=5))
     write_examples(folder / "examples", items=len(ITEM_IDS))

@@ -13,7 +13,7 @@ from h2rec_tf.models.floors import make_floor
 from h2rec_tf.tuning.space import SearchSpace
 
 CONFIGS = pathlib.Path(__file__).parents[3] / "configs"
-MODELS = sorted(CONFIGS.glob("*.yaml"))
+MODELS = [*sorted(CONFIGS.glob("*.yaml")), *sorted(CONFIGS.glob("tuned/*/*.yaml"))]
 # Search space -> a configuration it is meant for.
 SPACES = {
     "item-knn": "item-knn",
@@ -45,7 +45,7 @@ def test_model_is_built_and_scores(path):
 
 
 def test_every_file_says_in_its_first_line_what_it_is():
-    for path in [*MODELS, *CONFIGS.glob("*/*.yaml")]:
+    for path in CONFIGS.rglob("*.yaml"):
         first = path.read_text(encoding="utf-8").splitlines()[0]
         assert first.startswith("# ") and first.endswith("."), path
 
