@@ -61,11 +61,13 @@ class Ranker:
         return np.eye(ITEMS + 1, dtype=np.float32)[:, 1:]
 
 
-def save(folder: pathlib.Path, graph: Any, *, head: int, tail: int) -> pathlib.Path:
+def save(
+    folder: pathlib.Path, graph: Any, *, head: int, tail: int, popularity: np.ndarray = POPULARITY
+) -> pathlib.Path:
     """A model that ranks every head target `head`-th and every tail target `tail`-th."""
     ranker = Ranker({item: head if item <= 8 else tail for item in range(1, ITEMS + 1)})
     ids = np.asarray(ITEM_IDS, dtype=object)
-    serving = ServingModel(ranker, item_ids=ids, titles=ids, popularity=POPULARITY, max_length=4)  # type: ignore[arg-type]
+    serving = ServingModel(ranker, item_ids=ids, titles=ids, popularity=popularity, max_length=4)  # type: ignore[arg-type]
     signatures = EvaluationSignatures(serving, graph, (10,)).signatures()
     export_model(serving, str(folder / "Format-Serving"), signatures=signatures)
     return folder
@@ -83,6 +85,9 @@ def folder(transformed: Transformed, tmp_path_factory: pytest.TempPathFactory) -
             writer.write(example(user_id=[f"u{row}"], history=[last], target=[ITEM_IDS[target - 1]], timestamps=[row]))
     save(folder / "even", transformed.graph, head=3, tail=3)
     save(folder / "tail-breaking", transformed.graph, head=1, tail=30)
+    # Trained when other items were popular.
+    older = np.concatenate([[0], POPULARITY[:0:-1]])
+    save(folder / "older", transformed.graph, head=3, tail=3, popularity=older)
     return folder
 
 
@@ -126,6 +131,14 @@ def test_a_model_that_gains_overall_but_breaks_the_tail_is_refused(
     assert [now[name]["ndcg_10"] for name in ("overall", "head", "tail")] == pytest.approx([0.6, 1.0, 0.0], abs=1e-6)
     assert not blessed
     assert reasons == ["tail ndcg@10 changed by -100.0% against the last blessed model, allowed is -5.0%"]
+
+
+def test_slices_are_those_of_the_model_that_is_judged(folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    config = eval_config(metrics=METRICS, gate=gate())
+    alone, *_ = evaluate(folder, "even", None, config, tmp_path / "alone")
+    beside, blessed, _ = evaluate(folder, "even", "older", config, tmp_path / "beside")
+    assert blessed
+    assert {name: row["users"] for name, row in beside.items()} == {name: row["users"] for name, row in alone.items()}
 
 
 def test_a_minimum_on_one_group_is_enforced_and_every_group_is_measured(

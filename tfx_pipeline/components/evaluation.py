@@ -56,17 +56,26 @@ def eval_config(*, metrics: list[str], gate: GateConfig) -> tfma.EvalConfig:
     )
     metrics_spec = tfma.MetricsSpec(metrics=[means])
     metrics_spec.per_slice_thresholds[GATE_METRIC].thresholds.extend(thresholds)
-    model = tfma.ModelSpec(
+    candidate = tfma.ModelSpec(
+        name=tfma.CANDIDATE_KEY,
         signature_name=names.EVALUATE,
         # Not used by the means, but TFMA asks for a numeric label.
         label_key=names.TARGET_INDEX,
         preprocessing_function_names=[names.TRANSFORM_FEATURES],
     )
+    # TFMA puts an example into the slices that any model names, and the earlier model has other popularities. So it gets
+    # a function that names none; without any, TFMA would file the other model's features where it does not look.
+    baseline = tfma.ModelSpec(
+        name=tfma.BASELINE_KEY,
+        is_baseline=True,
+        signature_name=names.EVALUATE,
+        preprocessing_function_names=[names.ITEM_TITLES],
+    )
     slicing_specs = [tfma.SlicingSpec(feature_values=known[name]) for name in _ALWAYS]
     slicing_specs += [
         tfma.SlicingSpec(feature_keys=[feature]) for feature in (names.POPULARITY_GROUP, names.HISTORY_SLICE)
     ]
-    return tfma.EvalConfig(model_specs=[model], slicing_specs=slicing_specs, metrics_specs=[metrics_spec])
+    return tfma.EvalConfig(model_specs=[candidate, baseline], slicing_specs=slicing_specs, metrics_specs=[metrics_spec])
 
 
 def slice_name(feature_values: dict[str, str]) -> str:
