@@ -90,7 +90,9 @@ def test_candidates_are_ranked_and_nothing_else(ask):
         user = vectors[[int(item[1:]) for item in history if item != "nobody"]].sum(axis=0)
         scores = {item: float(vectors[int(item[1:])] @ user) for item in given if item != "nobody"}
         assert [item.item_id for item in answer if item.known] == sorted(scores, key=lambda item: -scores[item])
-        assert [item.score for item in answer if item.known] == pytest.approx(sorted(scores.values(), reverse=True))
+        # The absolute part is for scores near 0: processors differ in the order of a sum.
+        expected = pytest.approx(sorted(scores.values(), reverse=True), abs=1e-6)
+        assert [item.score for item in answer if item.known] == expected
         assert [item.item_id for item in answer if not item.known] == [item for item in given if item == "nobody"]
         assert [item.known for item in answer] == sorted((item.known for item in answer), reverse=True)
     for_all = ask("rank_candidates", HISTORIES, [["i5", "i9"]])
