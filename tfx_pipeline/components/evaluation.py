@@ -63,8 +63,8 @@ def eval_config(*, metrics: list[str], gate: GateConfig) -> tfma.EvalConfig:
         label_key=names.TARGET_INDEX,
         preprocessing_function_names=[names.TRANSFORM_FEATURES],
     )
-    # TFMA puts an example into the slices that any model names, and the earlier model has other popularities. So it gets
-    # a function that names none; without any, TFMA would file the other model's features where it does not look.
+    # TFMA puts an example into the slices that any model names, and the earlier model has other popularities. So it
+    # gets a function that names none; without any, TFMA would file the other's features where it does not look.
     baseline = tfma.ModelSpec(
         name=tfma.BASELINE_KEY,
         is_baseline=True,
