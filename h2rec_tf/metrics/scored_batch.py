@@ -39,17 +39,16 @@ def measure(
     Returns:
         For each protocol the targets' ranks, int64 `[B]`, and where it has lists the items, int32 `[B, k]`.
     """
-    unseen = getattr(recommender, "unseen_queries", None)
-    # Seen items compete in the plain protocol alone.
-    groups = [[protocol for protocol in protocols if (protocol == Protocol()) == kept] for kept in (True, False)]
-    if unseen is None:
-        groups = [list(protocols)]
+    unseen = getattr(recommender, "unseen_queries", recommender.queries)
+    groups: dict[Callable[[np.ndarray], Any], list[Protocol]] = {}
+    for protocol in protocols:
+        # Seen items compete in the plain protocol alone.
+        ask = recommender.queries if protocol == Protocol() else unseen
+        groups.setdefault(ask, []).append(protocol)
     measured: dict[Protocol, tuple[np.ndarray, np.ndarray | None]] = {}
-    for group in groups:
-        if group:
-            ask = recommender.queries if unseen is None or group[0] == Protocol() else unseen
-            batch = ScoredBatch(recommender, ask, holdout, rows, item_block)
-            measured.update(zip(group, batch.measure(group, k, seed), strict=True))
+    for ask, group in groups.items():
+        batch = ScoredBatch(recommender, ask, holdout, rows, item_block)
+        measured.update(zip(group, batch.measure(group, k, seed), strict=True))
     return [measured[protocol] for protocol in protocols]
 
 
