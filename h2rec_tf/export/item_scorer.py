@@ -49,10 +49,7 @@ class ItemScorer(tf.Module):
         # column of zeros, stands for items without a slot.
         self._slots = None
         if self.seen_size:
-            slots = model.seen_slots()
-            self._slots = tf.Variable(
-                np.where(slots < 0, self.seen_size, slots).astype(np.int32), trainable=False, name="seen_slots"
-            )
+            self._slots = tf.Variable(model.seen_slots(), trainable=False, name="seen_slots")
         self._popularity = tf.Variable(popularity.astype(np.float32), trainable=False, name="popularity")
         labels = slices.popularity_labels(popularity, head_fraction).astype(str)
         self._labels = tf.Variable(labels, trainable=False, name="popularity_labels")

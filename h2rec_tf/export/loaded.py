@@ -48,7 +48,7 @@ class LoadedModel:
         return self.loaded._table
 
     def seen_slots(self) -> np.ndarray:
-        """int32 `[N + 1]`, as the model it was made of gives it, `seen_size` standing for none."""
+        """int32 `[N + 1]`, as the model it was made of gives it."""
         return self.loaded._slots.numpy()
 
     def vectors(self) -> np.ndarray:

@@ -79,10 +79,12 @@ class SeenSlots(keras.layers.Layer):
         return seen if causal else tf.repeat(seen, tf.shape(items)[1], axis=1)
 
     def item_slots(self) -> np.ndarray:
-        """int32 `[N + 1]`: each item index's slot; -1 for padding."""
+        """int32 `[N + 1]`: each item index's slot; `num_slots` for padding, which has none."""
         if not self.built:
             self.build(None)
-        return self.rows[:-1].numpy()
+        # From the variable: a trained model that was read back has its slots there.
+        rows = self.rows[:-1].numpy()
+        return np.where(rows < 0, self.num_slots, rows).astype(np.int32)
 
     def table(self) -> tf.Tensor:
         """float32 `[N + 1, m]`, the one-hot slots of all item indices; row 0 zero."""

@@ -12,7 +12,7 @@ import numpy as np
 class Recommender(typing.Protocol):
     """What can be evaluated.
 
-    One that may also have `unseen_queries(histories)`, which gives the queries for items that are not in the history:
+    It may also have `unseen_queries(queries)`, which makes of `queries` those for items that are not in the history:
     where seen items do not compete, a score need not say what was seen.
 
     Attributes:

@@ -39,15 +39,16 @@ def measure(
     Returns:
         For each protocol the targets' ranks, int64 `[B]`, and where it has lists the items, int32 `[B, k]`.
     """
-    unseen = getattr(recommender, "unseen_queries", recommender.queries)
-    groups: dict[Callable[[np.ndarray], Any], list[Protocol]] = {}
+    queries = recommender.queries(holdout.histories.padded(rows, recommender.max_length))
+    unseen: Callable[[Any], Any] | None = getattr(recommender, "unseen_queries", None)
+    groups: dict[bool, list[Protocol]] = {}
     for protocol in protocols:
         # Seen items compete in the plain protocol alone.
-        ask = recommender.queries if protocol == Protocol() else unseen
-        groups.setdefault(ask, []).append(protocol)
+        groups.setdefault(unseen is not None and protocol != Protocol(), []).append(protocol)
     measured: dict[Protocol, tuple[np.ndarray, np.ndarray | None]] = {}
-    for ask, group in groups.items():
-        batch = ScoredBatch(recommender, ask, holdout, rows, item_block)
+    for without_seen, group in groups.items():
+        asked = unseen(queries) if unseen and without_seen else queries
+        batch = ScoredBatch(recommender, asked, holdout, rows, item_block)
         measured.update(zip(group, batch.measure(group, k, seed), strict=True))
     return [measured[protocol] for protocol in protocols]
 
@@ -57,7 +58,7 @@ class ScoredBatch:
 
     Args:
         recommender: what scores.
-        ask: its queries for histories.
+        queries: its queries for their histories.
         holdout: all held-out users.
         rows: int `[B]`, which of them.
         item_block: items scored at once.
@@ -66,7 +67,7 @@ class ScoredBatch:
     def __init__(
         self,
         recommender: Recommender,
-        ask: Callable[[np.ndarray], Any],
+        queries: Any,
         holdout: Holdout,
         rows: np.ndarray,
         item_block: int,
@@ -75,7 +76,7 @@ class ScoredBatch:
         self._histories = holdout.histories
         self._rows = rows
         self._targets = holdout.targets[rows].astype(np.int64)
-        self._queries = ask(holdout.histories.padded(rows, recommender.max_length))
+        self._queries = queries
         self._item_block = item_block
         self._blocks = retrieval.blocks(recommender.num_items, item_block)
         self._kept: tuple[int, np.ndarray] | None = None

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from h2rec_tf import names
 from h2rec_tf.errors import InputError
-from h2rec_tf.models.item_vectors import ItemVectors
+from h2rec_tf.models.item_vectors import ItemVectors, without_seen
 
 
 class ExportedRecommender:
@@ -53,11 +53,9 @@ class ExportedRecommender:
         ids = tf.constant(self._ids[histories[:, first:]], tf.string)
         return self._users(history=ids)[names.EMBEDDING].numpy()
 
-    def unseen_queries(self, histories: np.ndarray) -> np.ndarray:
-        """`queries` with zeros in the seen part, for items that are not in the history."""
-        queries = self.queries(histories)
-        queries[:, self.learned_size :] = 0.0
-        return queries
+    def unseen_queries(self, queries: np.ndarray) -> np.ndarray:
+        """float32 `[B, D]` user vectors -> the same without the seen part, for items that are not in the history."""
+        return without_seen(queries, self.learned_size)
 
     def scores(self, queries: np.ndarray, start: int, stop: int) -> np.ndarray:
         """float32 `[B, D]` user vectors -> float32 `[B, stop - start]` scores of item indices start..stop - 1."""

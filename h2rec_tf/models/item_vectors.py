@@ -25,3 +25,10 @@ class ItemVectors:
         if self._block is None or self._block[:2] != (start, stop):
             self._block = (start, stop, tf.constant(self.table[start:stop]))
         return tf.matmul(tf.convert_to_tensor(users), self._block[2], transpose_b=True).numpy()
+
+
+def without_seen(users: np.ndarray, learned_size: int) -> np.ndarray:
+    """float32 `[B, D]` user vectors -> the same with zeros in the seen part, behind `learned_size` columns."""
+    learned = np.zeros_like(users)
+    learned[:, :learned_size] = users[:, :learned_size]
+    return learned

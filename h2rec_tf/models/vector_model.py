@@ -97,9 +97,12 @@ class VectorModel(tfrs.Model):
         """Last columns of user and item vectors that only tell what was seen; they say nothing about likeness."""
         return 0 if self.seen is None else self.seen.num_slots
 
-    def seen_slots(self) -> np.ndarray:
-        """int32 `[N + 1]`: the column of the seen part in which each item index has its 1; -1 for none."""
-        return np.full(self.num_items + 1, -1, np.int32) if self.seen is None else self.seen.item_slots()
+    def seen_slots(self) -> np.ndarray | None:
+        """int32 `[N + 1]`: the column of the seen part in which each item index has its 1; `seen_size` for none.
+
+        None without a seen part.
+        """
+        return None if self.seen is None else self.seen.item_slots()
 
     def cold_item_vectors(
         self, codes: tf.Tensor, mean: Callable[[Callable[[tf.Tensor], tf.Tensor]], tf.Tensor]

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from h2rec_tf.models.h2rec import H2Rec
-from h2rec_tf.models.item_vectors import ItemVectors
+from h2rec_tf.models.item_vectors import ItemVectors, without_seen
 
 
 class VectorRecommender:
@@ -38,11 +38,9 @@ class VectorRecommender:
         trimmed = histories[:, max(first, histories.shape[1] - self.max_length) :]
         return self._encode(tf.constant(trimmed, tf.int32)).numpy()
 
-    def unseen_queries(self, histories: np.ndarray) -> np.ndarray:
-        """`queries` with zeros in the seen part, for items that are not in the history."""
-        queries = self.queries(histories)
-        queries[:, self._learned_size :] = 0.0
-        return queries
+    def unseen_queries(self, queries: np.ndarray) -> np.ndarray:
+        """float32 `[B, D]` user vectors -> the same without the seen part, for items that are not in the history."""
+        return without_seen(queries, self._learned_size)
 
     def scores(self, queries: np.ndarray, start: int, stop: int) -> np.ndarray:
         """float32 `[B, D]` user vectors -> float32 `[B, stop - start]` scores of item indices start..stop - 1."""

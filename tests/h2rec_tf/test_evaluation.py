@@ -100,8 +100,8 @@ def test_seen_items_leave_the_competition_but_the_target_stays():
 
 def test_where_seen_items_do_not_compete_the_score_need_not_tell_them():
     class TwoFaced(Table):
-        def unseen_queries(self, histories):
-            return -self.queries(histories)
+        def unseen_queries(self, queries):
+            return -queries
 
     table = np.asarray([[0.0, 9.0, 7.0, 5.0, 3.0, 1.0]] * 6, np.float32)
     holdout = Holdout(Sequences.from_lists([[1, 1]]), np.asarray([2], np.int32))

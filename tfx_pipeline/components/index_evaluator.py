@@ -68,7 +68,7 @@ class IndexEvaluatorExecutor(base_executor.BaseExecutor):
         generator = np.random.default_rng(settings["seed"])
         rows = np.sort(generator.choice(len(holdout), min(config.queries, len(holdout)), replace=False))
         queries = [
-            recommender.unseen_queries(holdout.histories.padded(rows[start : start + _ROWS], recommender.max_length))
+            recommender.queries(holdout.histories.padded(rows[start : start + _ROWS], recommender.max_length))
             for start in range(0, len(rows), _ROWS)
         ]
         vectors, users = (
