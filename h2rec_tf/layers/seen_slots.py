@@ -73,10 +73,28 @@ class SeenSlots(keras.layers.Layer):
         Returns:
             float32 `[B, T, m]`.
         """
-        seen = tf.one_hot(tf.gather(self.rows, items), self.num_slots, dtype=tf.float32)
+        return self.weight * self.marks(items, causal=causal)
+
+    def marks(self, items: tf.Tensor, *, causal: bool = True) -> tf.Tensor:
+        """What `call` gives, without the weight: 1 where a slot was seen, else 0."""
+        seen = tf.one_hot(self._slots_of(items), self.num_slots, dtype=tf.float32)
         seen = tf.cumsum(seen, axis=1) if causal else tf.reduce_sum(seen, axis=1, keepdims=True)
-        seen = tf.minimum(seen, 1.0) * self.weight
+        seen = tf.minimum(seen, 1.0)
         return seen if causal else tf.repeat(seen, tf.shape(items)[1], axis=1)
+
+    def scores(self, marks: tf.Tensor, items: tf.Tensor | None = None) -> SeenScores:
+        """This part's share of the scores of users and items, as a look-up.
+
+        Args:
+            marks: float32 `[M, m]`, rows of `marks`.
+            items: int `[n]` item indices; None: all, 0..N.
+        """
+        return SeenScores(marks, self._slots_of(tf.range(len(self.slots) + 1) if items is None else items), self)
+
+    def _slots_of(self, items: tf.Tensor) -> tf.Tensor:
+        if not self.built:
+            self.build(None)
+        return tf.gather(self.rows, items)
 
     def item_slots(self) -> np.ndarray:
         """int32 `[N + 1]`: each item index's slot; `num_slots` for padding, which has none."""
@@ -88,15 +106,11 @@ class SeenSlots(keras.layers.Layer):
 
     def table(self) -> tf.Tensor:
         """float32 `[N + 1, m]`, the one-hot slots of all item indices; row 0 zero."""
-        if not self.built:
-            self.build(None)
-        return tf.one_hot(self.rows[:-1], self.num_slots, dtype=tf.float32)
+        return self.table_rows(tf.range(len(self.slots) + 1))
 
     def table_rows(self, items: tf.Tensor) -> tf.Tensor:
         """int `[n]` item indices -> float32 `[n, m]`, their rows of `table`."""
-        if not self.built:
-            self.build(None)
-        return tf.one_hot(tf.gather(self.rows, items), self.num_slots, dtype=tf.float32)
+        return tf.one_hot(self._slots_of(items), self.num_slots, dtype=tf.float32)
 
     def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
         """`[B, T] -> [B, T, m]`."""
@@ -106,3 +120,40 @@ class SeenSlots(keras.layers.Layer):
         """All constructor arguments."""
         config = {"slots": self.slots.tolist(), "num_slots": self.num_slots, "start": self.start}
         return {**super().get_config(), **config}
+
+
+class SeenScores:
+    """The seen part's share of scores between M users and n items.
+
+    The product of marks with one-hot slots, as the look-up that it is: it touches each score once, where the matrix
+    product takes m multiplications for each, forwards and again backwards for the one weight.
+
+    Args:
+        marks: float32 `[M, m]`, 1 where a slot was seen.
+        slots: int `[n]`, -1 for an item without one.
+        layer: what both come from.
+    """
+
+    def __init__(self, marks: tf.Tensor, slots: tf.Tensor, layer: SeenSlots) -> None:
+        # A last column that nobody has seen, for items without a slot.
+        self._marks = tf.pad(marks, [[0, 0], [0, 1]])
+        self._slots = tf.where(slots < 0, layer.num_slots, slots)
+        self._layer = layer
+
+    def of_all(self, rows: tf.Tensor | None = None) -> tf.Tensor:
+        """float32 `[M, k]`: each user with the items at `rows`, int `[k]`; None: with all n."""
+        slots = self._slots if rows is None else tf.gather(self._slots, rows)
+        # Whole rows of the transpose: a look-up of single columns copies number by number.
+        return self._layer.weight * tf.transpose(tf.gather(tf.transpose(self._marks), slots))
+
+    def of_own(self, rows: tf.Tensor) -> tf.Tensor:
+        """float32 `[M]` or `[M, k]`: each user with items of its own, at `rows` of that shape."""
+        return self._layer.weight * tf.gather(self._marks, tf.gather(self._slots, rows), batch_dims=1)
+
+    def users(self) -> tf.Tensor:
+        """float32 `[M, m]`: the users' part of the vectors, for who needs vectors."""
+        return self._layer.weight * self._marks[:, :-1]
+
+    def items(self, rows: tf.Tensor) -> tf.Tensor:
+        """float32 `[k, m]`: the items' part of the vectors, at `rows`."""
+        return tf.one_hot(tf.gather(self._slots, rows), self._layer.num_slots, dtype=tf.float32)

@@ -13,23 +13,30 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras as keras
 
+from h2rec_tf.layers.seen_slots import SeenScores
+
 KINDS = ("full_softmax", "sampled_softmax", "bce", "in_batch")
 
 
-def full_softmax(users: tf.Tensor, targets: tf.Tensor, table: tf.Tensor, *, temperature: float) -> tf.Tensor:
+def full_softmax(
+    users: tf.Tensor, targets: tf.Tensor, table: tf.Tensor, *, temperature: float, seen: SeenScores | None = None
+) -> tf.Tensor:
     """Cross-entropy over the whole catalogue.
 
     Args:
         users: float32 `[M, D]`.
         targets: int32 `[M]`, 1..N.
         table: float32 `[N + 1, D]` item vectors; row 0 (padding) never competes.
-        temperature: divides the inner products.
+        temperature: divides the scores.
+        seen: what is added to the inner products for items of the history; None adds nothing.
 
     Returns:
         float32 `[M]`.
     """
     # Scaling the small factor saves two passes over [M, N].
     logits = tf.matmul(users / temperature, table[1:], transpose_b=True)
+    if seen is not None:
+        logits += seen.of_all()[:, 1:] / temperature
     return tf.nn.sparse_softmax_cross_entropy_with_logits(targets - 1, logits)
 
 
@@ -41,6 +48,7 @@ def sampled_softmax(
     negatives: tf.Tensor,
     log_q: tf.Tensor,
     temperature: float,
+    seen: SeenScores | None = None,
 ) -> tf.Tensor:
     """Softmax over the target and shared negatives, corrected for how they were drawn (Bengio 2008).
 
@@ -50,20 +58,32 @@ def sampled_softmax(
         table: float32 `[N + 1, D]`.
         negatives: int32 `[S]` item indices drawn with replacement; one that equals a row's target is ignored there.
         log_q: float32 `[N + 1]`, log of the expected number of draws of each item.
-        temperature: divides the inner products before the correction.
+        temperature: divides the scores before the correction.
+        seen: as for `full_softmax`.
 
     Returns:
         float32 `[M]`.
     """
-    positive = tf.reduce_sum(users * tf.gather(table, targets), axis=-1) / temperature - tf.gather(log_q, targets)
-    others = tf.matmul(users, tf.gather(table, negatives), transpose_b=True) / temperature
+    positive = tf.reduce_sum(users * tf.gather(table, targets), axis=-1)
+    others = tf.matmul(users, tf.gather(table, negatives), transpose_b=True)
+    if seen is not None:
+        positive += seen.of_own(targets)
+        others += seen.of_all(negatives)
+    positive = positive / temperature - tf.gather(log_q, targets)
+    others /= temperature
     others -= tf.gather(log_q, negatives)[None, :]
     others = tf.where(negatives[None, :] == targets[:, None], tf.constant(-np.inf, others.dtype), others)
     return tf.reduce_logsumexp(tf.concat([positive[:, None], others], axis=1), axis=1) - positive
 
 
 def binary_cross_entropy(
-    users: tf.Tensor, targets: tf.Tensor, table: tf.Tensor, *, negatives: tf.Tensor, temperature: float
+    users: tf.Tensor,
+    targets: tf.Tensor,
+    table: tf.Tensor,
+    *,
+    negatives: tf.Tensor,
+    temperature: float,
+    seen: SeenScores | None = None,
 ) -> tf.Tensor:
     """Logistic loss of the target against `n` negatives of its own (SASRec, Kang and McAuley 2018, eq. 6).
 
@@ -72,13 +92,18 @@ def binary_cross_entropy(
         targets: int32 `[M]`, 1..N.
         table: float32 `[N + 1, D]`.
         negatives: int32 `[M, n]` item indices; one that equals the row's target is ignored.
-        temperature: divides the inner products.
+        temperature: divides the scores.
+        seen: as for `full_softmax`.
 
     Returns:
         float32 `[M]`: positive term plus the mean negative term.
     """
-    positive = tf.reduce_sum(users * tf.gather(table, targets), axis=-1) / temperature
-    others = tf.einsum("md,mnd->mn", users, tf.gather(table, negatives)) / temperature
+    positive = tf.reduce_sum(users * tf.gather(table, targets), axis=-1)
+    others = tf.einsum("md,mnd->mn", users, tf.gather(table, negatives))
+    if seen is not None:
+        positive += seen.of_own(targets)
+        others += seen.of_own(negatives)
+    positive, others = positive / temperature, others / temperature
     real = tf.cast(negatives != targets[:, None], others.dtype)
     negative = tf.math.divide_no_nan(tf.reduce_sum(tf.nn.softplus(others) * real, axis=1), tf.reduce_sum(real, axis=1))
     return tf.nn.softplus(-positive) + negative
@@ -151,6 +176,7 @@ class NextItemLoss(keras.layers.Layer):
         *,
         items: tf.Tensor | None = None,
         negatives: tf.Tensor | None = None,
+        seen: SeenScores | None = None,
     ) -> tf.Tensor:
         """The loss of a batch.
 
@@ -160,6 +186,8 @@ class NextItemLoss(keras.layers.Layer):
             table: float32 `[n, D]` item vectors.
             items: int32 `[n]`, ascending item indices of the table's rows; None: row i is item i.
             negatives: what `draw` gave; None draws.
+            seen: what is added to the inner products for items of the history, over the table's rows; None adds
+                nothing.
 
         Returns:
             Scalar mean loss; 0 where M is 0.
@@ -173,11 +201,15 @@ class NextItemLoss(keras.layers.Layer):
         count = tf.cast(tf.shape(targets)[0], tf.float32)
         if self._retrieval is not None:
             candidates = tf.gather(table, rows(targets))
+            if seen is not None:
+                # The task takes vectors.
+                users = tf.concat([users, seen.users()], axis=1)
+                candidates = tf.concat([candidates, seen.items(rows(targets))], axis=1)
             # The task cannot take an empty batch.
             total = tf.cond(count > 0, lambda: self._in_batch(users, targets, candidates), lambda: tf.zeros([]))
             return tf.math.divide_no_nan(total, count)
         if self.kind == "full_softmax":
-            losses = full_softmax(users, targets, table, temperature=self.temperature)
+            losses = full_softmax(users, targets, table, temperature=self.temperature, seen=seen)
             return tf.math.divide_no_nan(tf.reduce_sum(losses), count)
         drawn = self.draw(targets) if negatives is None else negatives
         if self.kind == "sampled_softmax":
@@ -189,10 +221,11 @@ class NextItemLoss(keras.layers.Layer):
                 negatives=rows(drawn),
                 log_q=log_q if items is None else tf.gather(log_q, items),
                 temperature=self.temperature,
+                seen=seen,
             )
         else:
             losses = binary_cross_entropy(
-                users, rows(targets), table, negatives=rows(drawn), temperature=self.temperature
+                users, rows(targets), table, negatives=rows(drawn), temperature=self.temperature, seen=seen
             )
         return tf.math.divide_no_nan(tf.reduce_sum(losses), count)
 

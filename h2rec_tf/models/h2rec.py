@@ -101,25 +101,25 @@ class H2Rec(VectorModel):
             predicted = history != 0
         else:
             history, targets, predicted = self._cloze(items)
-        outputs = self.encode(history, with_masked=self.user_alignment is not None, training=training)
+        outputs = self.encode_learned(history, with_masked=self.user_alignment is not None, training=training)
         where = tf.where(predicted)
         next_items = tf.gather_nd(targets, where)
         negatives = self.next_item.draw(next_items)
         edges = None if self.teacher is None else self.teacher.edges(history)
-        rows, learned = self._asked_items(next_items, negatives, edges)
-        table = learned
+        rows, table = self._asked_items(next_items, negatives, edges)
+        users = tf.gather_nd(outputs["learned"], where)
+        seen = None
         if self.seen is not None:
-            seen = self.seen.table() if rows is None else self.seen.table_rows(rows)
-            table = tf.concat([learned, seen], axis=1)
-        users = tf.gather_nd(outputs["user"], where)
-        total = self.next_item(users, next_items, table, items=rows, negatives=negatives)
+            marks = self.seen.marks(history, causal=self.encoder.causal)
+            seen = self.seen.scores(tf.gather_nd(marks, where), rows)
+        total = self.next_item(users, next_items, table, items=rows, negatives=negatives, seen=seen)
         self._loss_means["next_item_loss"].update_state(total)
         if self.teacher is not None:
             # The seen part is left out: the teacher names no seen item, and who shares its slots says nothing.
-            expected, known = self.teacher(history, learned, rows=rows, edges=edges)
+            expected, known = self.teacher(history, table, rows=rows, edges=edges)
             place = next_items if rows is None else tf.searchsorted(rows, next_items)
-            moved = tf.gather(learned, place) - tf.gather_nd(expected, where)
-            loss = self._teacher_loss(tf.gather_nd(outputs["learned"], where), moved, tf.gather_nd(known, where))
+            moved = tf.gather(table, place) - tf.gather_nd(expected, where)
+            loss = self._teacher_loss(users, moved, tf.gather_nd(known, where))
             self._loss_means["teacher_loss"].update_state(loss)
             total += self.teacher_share * loss
         if self.item_alignment is not None:

@@ -27,8 +27,9 @@ class VectorModel(tfrs.Model):
         branches: "dual", "hid" (HID alone), "sid" (SID alone), "sum" (`h + s` in one branch) or "concat" (`[h; s]`).
         hash_ids: HID embedding; not needed for "sid".
         semantic_ids: SID embedding; not needed for "hid".
-        cosine: gives each half of both vectors the same length and the whole length 1, so that a score is the mean of
-            the halves' cosines.
+        cosine: gives user and item vectors length 1, and an item's two halves the same length. A score is then the
+            halves' cosines, weighted by how much of the user's vector lies in each half: the model learns for each
+            user how far to trust either ID space.
         seen: the score's part for items of the history (`SeenSlots`), or None.
 
     Raises:
@@ -86,11 +87,11 @@ class VectorModel(tfrs.Model):
 
     def _item_vectors(self, rows_of: Callable[[Any], tf.Tensor]) -> tf.Tensor:
         if self.branches == "sum":
-            return self._scored(rows_of(self.hash_ids) + rows_of(self.semantic_ids))
+            return self._of_items(rows_of(self.hash_ids) + rows_of(self.semantic_ids))
         parts = {"hid": [self.hash_ids], "sid": [self.semantic_ids]}.get(
             self.branches, [self.hash_ids, self.semantic_ids]
         )
-        return self._scored(*map(rows_of, parts))
+        return self._of_items(*map(rows_of, parts))
 
     @property
     def seen_size(self) -> int:
@@ -122,7 +123,7 @@ class VectorModel(tfrs.Model):
             parts.append(mean(self.hash_ids))
         if self.branches != "hid":
             parts.append(tf.cast(self.semantic_ids.of_codes(codes), tf.float32))
-        learned = self._scored(tf.add_n(parts)) if self.branches == "sum" else self._scored(*parts)
+        learned = self._of_items(tf.add_n(parts)) if self.branches == "sum" else self._of_items(*parts)
         # Nobody has seen them: no slot.
         return tf.pad(learned, [[0, 0], [0, self.seen_size]])
 
@@ -140,26 +141,27 @@ class VectorModel(tfrs.Model):
             `user` float32 `[B, T, D]`, as the score uses it, and `learned`, the same without the seen part; with views
             also `hid` and, if asked for, `masked` `[B, T, d]` before scoring, and `gate` `[B, T, L]`.
         """
-        outputs = self._encode_learned(items, with_masked=with_masked, training=training)
+        outputs = self.encode_learned(items, with_masked=with_masked, training=training)
         user = outputs["learned"]
         if self.seen is not None:
             user = tf.concat([user, self.seen(items, causal=self.encoder.causal)], axis=-1)
         return {**outputs, "user": user}
 
-    def _encode_learned(
+    def encode_learned(
         self, items: tf.Tensor, *, with_masked: bool = False, training: bool | None = None
     ) -> dict[str, tf.Tensor]:
+        """`encode` without `user`: what needs no seen part."""
         real = items != 0
         if self.branches == "dual":
             views = self.semantic_ids.views(items)
             fused = self.semantic_ids.fuse(views)
             inputs = (self.hash_ids(items), views, fused)
             outputs = self.encoder(inputs, real=real, with_masked=with_masked, training=training)
-            return {**outputs, "learned": self._scored(outputs["hid"], outputs["sid"])}
+            return {**outputs, "learned": self._of_users(outputs["hid"], outputs["sid"])}
         vectors = self.encoder(self._single_input(items), real=real, training=training)
         if self.branches == "concat":
-            return {"learned": self._scored(*tf.split(self._part(vectors), 2, axis=-1))}
-        return {"learned": self._scored(vectors)}
+            return {"learned": self._of_users(self._part(vectors))}
+        return {"learned": self._of_users(vectors)}
 
     def _single_input(self, items: tf.Tensor) -> tf.Tensor:
         if self.branches == "hid":
@@ -169,13 +171,18 @@ class VectorModel(tfrs.Model):
         hid, sid = self.hash_ids(items), self.semantic_ids(items)
         return hid + sid if self.branches == "sum" else self._join(tf.concat([hid, sid], axis=-1))
 
-    def _scored(self, *halves: tf.Tensor) -> tf.Tensor:
+    def _of_items(self, *halves: tf.Tensor) -> tf.Tensor:
         """One or two `[..., d]` as one `[..., D]` float32; with `cosine`, halves of equal length in a unit vector."""
         vectors = [tf.cast(half, tf.float32) for half in halves]
         if self.cosine:
             # A temperature then means the same sharpness for models of one and of two branches.
             vectors = [tf.math.l2_normalize(half, axis=-1) * len(halves) ** -0.5 for half in vectors]
         return tf.concat(vectors, axis=-1)
+
+    def _of_users(self, *halves: tf.Tensor) -> tf.Tensor:
+        """One or two `[..., d]` as one `[..., D]` float32; with `cosine`, a unit vector as a whole."""
+        vector = tf.concat([tf.cast(half, tf.float32) for half in halves], axis=-1)
+        return tf.math.l2_normalize(vector, axis=-1) if self.cosine else vector
 
     def call(self, items: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """int32 `[B, T]` histories, left padded with 0 -> float32 `[B, D]` user vectors for the next item."""

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from scipy import special
 
+from h2rec_tf.layers.seen_slots import SeenSlots
 from h2rec_tf.losses.next_item import KINDS, NextItemLoss, binary_cross_entropy, full_softmax, sampled_softmax
 
 N, D, M = 12, 6, 7
@@ -130,6 +131,42 @@ def test_in_batch_removes_accidental_hits_and_corrects_for_popularity(temperatur
         expected.append(special.logsumexp([scores[row, row], *others]) - scores[row, row])
     found = _loss("in_batch", temperature=temperature)(USERS, TARGETS, TABLE)
     np.testing.assert_allclose(found, np.mean(expected), rtol=1e-4)
+
+
+@pytest.mark.parametrize("asked_alone", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_seen_scores_equal_those_of_longer_vectors(kind: str, asked_alone: bool) -> None:
+    slots = SeenSlots(np.arange(N) % 4, 4, start=-0.7)
+    table, users = tf.Variable(TABLE), tf.Variable(USERS)
+    # The last history has nothing real.
+    history = tf.constant([[3, 9], [0, 5], [2, 4], [1, 12], [6, 6], [8, 11], [0, 0]])
+    loss, items = _loss(kind), None
+    drawn = loss.draw(tf.constant(TARGETS))
+    if asked_alone:
+        names = [[0], TARGETS] + ([] if drawn is None else [drawn.numpy().ravel()])
+        items = tf.constant(np.arange(N + 1) if kind == "full_softmax" else np.unique(np.concatenate(names)), tf.int32)
+
+    def by_look_up() -> tf.Tensor:
+        seen = slots.scores(slots.marks(history)[:, -1], items)
+        rows = table if items is None else tf.gather(table, items)
+        return loss(users, TARGETS, rows, items=items, negatives=drawn, seen=seen)
+
+    def by_vectors() -> tf.Tensor:
+        longer = tf.concat([users, slots(history)[:, -1]], axis=1)
+        rows = tf.concat([table, slots.table()], axis=1)
+        return loss(longer, TARGETS, rows if items is None else tf.gather(rows, items), items=items, negatives=drawn)
+
+    found = []
+    for value in (by_look_up, by_vectors):
+        slots.table()
+        variables = [users, table, slots.weight]
+        with tf.GradientTape() as tape:
+            total = value()
+        gradients = tape.gradient(total, variables)
+        found.append([total, *map(tf.convert_to_tensor, gradients)])
+    assert abs(float(found[0][3])) > 1e-4
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
