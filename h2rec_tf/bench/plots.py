@@ -70,13 +70,14 @@ def _png(figure: Any) -> bytes:
 def _head_tail(comparison: Comparison) -> bytes:
     figure = _figure(8, 6)
     axes = figure.subplots()
+    points: list[tuple[str, float, float]] = []
     for model in comparison.models:
         head, tail = model.metric("hr@10", names.HEAD), model.metric("hr@10", names.TAIL)
         spread = {"xerr": _zero(tail.spread), "yerr": _zero(head.spread)} if len(model.records) > 1 else {}
         axes.errorbar(
             tail.mean, head.mean, **spread, marker=_MARKERS[model.kind], color=_COLOURS[model.kind], linestyle=""
         )
-        axes.annotate(model.name, (tail.mean, head.mean), xytext=(5, 4), textcoords="offset points", fontsize=8)
+        points.append((model.name, tail.mean, head.mean))
     for kind, marker in _MARKERS.items():
         if any(model.kind == kind for model in comparison.models):
             axes.plot([], [], marker=marker, color=_COLOURS[kind], linestyle="", label=_KIND_WORDS[kind])
@@ -84,7 +85,41 @@ def _head_tail(comparison: Comparison) -> bytes:
     axes.margins(0.12)
     axes.grid(alpha=0.3)
     axes.legend(loc="best", fontsize=8)
+    _label(figure, axes, points)
     return _png(figure)
+
+
+# Where a point's label may stand: offset in points, side of the label that is nearest to the point; best first.
+_PLACES = [
+    (x, y, side)
+    for reach in (0, 8, 16, 24)
+    for x, side in ((5, "left"), (-5, "right"))
+    for y in (3 + reach, -9 - reach, -3 if not reach else 3 + reach)
+]
+
+
+def _label(figure: Any, axes: Any, points: list[tuple[str, float, float]]) -> None:
+    """Names points, each label at the first place where it covers no point and no other label."""
+    from matplotlib.transforms import Bbox
+
+    # The layout settles where the points are on the picture.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    taken = [
+        Bbox.from_extents(x - 4, y - 4, x + 4, y + 4)
+        for x, y in axes.transData.transform([(x, y) for _, x, y in points])
+    ]
+    taken.append(axes.get_legend().get_window_extent())
+    inside = axes.get_window_extent()
+    for name, x, y in points:
+        label = axes.annotate(name, (x, y), textcoords="offset points", fontsize=8)
+        for place in [*_PLACES, _PLACES[0]]:
+            label.set_position(place[:2])
+            label.set_horizontalalignment(place[2])
+            box = label.get_window_extent()
+            if box.x0 > inside.x0 and box.x1 < inside.x1 and not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)
 
 
 _KIND_WORDS = {"floor": "no training", "baseline": "one branch", "h2rec": "two branches (H2Rec)"}
