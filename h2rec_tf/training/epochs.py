@@ -62,6 +62,11 @@ class Epochs:
         data = tf.data.Dataset.from_generator(
             lambda: self._batches.epoch(number), output_signature=tf.TensorSpec([None, None], tf.int32)
         ).prefetch(4)
+        # The autotuner has nothing to tune here, and a data set that ends waits for its thread, which sleeps in periods
+        # that double up to a minute: epochs of 11 s took 20.
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        data = data.with_options(options)
         shared = self._distribution.num_replicas_in_sync > 1
         return self._distribution.experimental_distribute_dataset(data) if shared else data
 
