@@ -63,7 +63,7 @@ class Epochs:
             lambda: self._batches.epoch(number), output_signature=tf.TensorSpec([None, None], tf.int32)
         ).prefetch(4)
         # The autotuner has nothing to tune here, and a data set that ends waits for its thread, which sleeps in periods
-        # that double up to a minute: epochs of 11 s took 20.
+        # that double up to a minute.
         options = tf.data.Options()
         options.autotune.enabled = False
         data = data.with_options(options)
