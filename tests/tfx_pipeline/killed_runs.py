@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import pkgutil
 import shutil
 import signal
 import sys
@@ -22,7 +23,7 @@ KILLS = {
     "InteractionExampleGen": ("tfx_pipeline.ingestion.shards", "write_shard", 2),
     "SchemaGen": ("tensorflow_data_validation", "write_schema_text", 1),
     "ExampleValidator": ("tfx_pipeline.components.example_validator", "_kept", 2),
-    "SemanticIdGen": ("tfx.utils.io_utils", "copy_dir", 1),
+    "SemanticIdGen": ("h2rec_tf.semantic_ids:SemanticIds", "save", 1),
 }
 
 
@@ -113,10 +114,9 @@ def run(root: pathlib.Path) -> dict[str, Any]:
 
 def kill_in(component: str) -> None:
     """From now on the process dies in the middle of the component."""
-    import importlib
 
     name, function, calls = KILLS[component]
-    module = importlib.import_module(name)
+    module = pkgutil.resolve_name(name)
     original = getattr(module, function)
     left = [calls]
 
