@@ -94,7 +94,7 @@ _PLACES = [
     (x, y, side)
     for reach in (0, 8, 16, 24)
     for x, side in ((5, "left"), (-5, "right"))
-    for y in (3 + reach, -9 - reach, -3 if not reach else 3 + reach)
+    for y in (3 + reach, -9 - reach)
 ]
 
 

@@ -114,10 +114,9 @@ def run(root: pathlib.Path) -> dict[str, Any]:
 
 def kill_in(component: str) -> None:
     """From now on the process dies in the middle of the component."""
-
     name, function, calls = KILLS[component]
-    module = pkgutil.resolve_name(name)
-    original = getattr(module, function)
+    owner = pkgutil.resolve_name(name)
+    original = getattr(owner, function)
     left = [calls]
 
     def killed(*arguments: Any, **options: Any) -> Any:
@@ -127,7 +126,7 @@ def kill_in(component: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
-    setattr(module, function, killed)
+    setattr(owner, function, killed)
 
 
 def forked(root: pathlib.Path, component: str) -> dict[str, Any]:
