@@ -17,7 +17,7 @@ from typing import Any
 import h2rec_tf  # noqa: F401
 from h2rec_tf.config import Config
 
-# Component -> module and function after whose second (or only) call the process dies.
+# Component -> module (or module:class) and function after whose second (or only) call the process dies.
 KILLS = {
     "ItemExampleGen": ("tfx_pipeline.ingestion.items", "write_shard", 1),
     "InteractionExampleGen": ("tfx_pipeline.ingestion.shards", "write_shard", 2),
