@@ -21,6 +21,7 @@ from h2rec_tf import names
 from serving import protocol
 from serving.client import Client
 from serving.server.options import Limits
+from serving.server.servable import Servable
 
 CLIENT_ERRORS = {
     grpc.StatusCode.INVALID_ARGUMENT,
@@ -49,11 +50,24 @@ def test_names_that_hold_lines_come_back_as_one(predictions):
         assert len(details) < 500
 
 
-def test_an_expired_deadline_is_an_error_of_its_own(server, predictions):
-    with pytest.raises(grpc.RpcError) as raised:
-        predictions.Predict(request_for(), timeout=0)
-    assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert still_answers(server)
+def test_an_expired_deadline_is_an_error_of_its_own(model_dir, monkeypatch):
+    go = threading.Event()
+    run = Servable.run
+
+    def held(self, *arguments):
+        assert go.wait(60)
+        return run(self, *arguments)
+
+    with serving(model_dir, poll_seconds=0) as server, grpc.insecure_channel(server.target) as channel:
+        # Held until the caller has its answer, so that no server is quick enough.
+        monkeypatch.setattr(Servable, "run", held)
+        try:
+            with pytest.raises(grpc.RpcError) as raised:
+                channel.unary_unary(protocol.PREDICT)(request_for().SerializeToString(), timeout=1)
+        finally:
+            go.set()
+        assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert still_answers(server)
 
 
 def test_the_server_has_a_deadline_for_callers_without_one(model_dir):
