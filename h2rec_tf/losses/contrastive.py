@@ -34,7 +34,7 @@ def soft_cross_entropy(logits: tf.Tensor, targets: tf.Tensor, rows: tf.Tensor) -
     """Mean cross-entropy of soft targets over the rows that count.
 
     Args:
-        logits: float32 `[B, B]`; columns that do not count must already be at the floor.
+        logits: float32 `[B, B]`, B > 0; columns that do not count must already be at the floor.
         targets: float32 `[B, B]`, each row a distribution.
         rows: float32 `[B]`, 1 where the row counts, else 0.
 

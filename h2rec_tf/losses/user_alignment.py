@@ -17,7 +17,7 @@ def user_alignment(full: tf.Tensor, masked: tf.Tensor, real: tf.Tensor, *, tempe
     CE(softmax(b a^T / t), softmax(b b^T / t)) ]`; no gradient flows through the targets.
 
     Args:
-        full: `[B, d]` user vectors of the full view.
+        full: `[B, d]` user vectors of the full view, B > 0.
         masked: `[B, d]` user vectors of the masked view.
         real: bool `[B]`, False for a row without history; such a row is neither query nor candidate.
         temperature: t.

@@ -104,6 +104,7 @@ class H2Rec(VectorModel):
         outputs = self.encode_learned(history, with_masked=self.user_alignment is not None, training=training)
         where = tf.where(predicted)
         next_items = tf.gather_nd(targets, where)
+        share = _replica_share(tf.shape(next_items)[0])
         negatives = self.next_item.draw(next_items)
         edges = None if self.teacher is None else self.teacher.edges(history)
         rows, table = self._asked_items(next_items, negatives, edges)
@@ -113,25 +114,25 @@ class H2Rec(VectorModel):
             marks = self.seen.marks(history, causal=self.encoder.causal)
             seen = self.seen.scores(tf.gather_nd(marks, where), rows)
         total = self.next_item(users, next_items, table, items=rows, negatives=negatives, seen=seen)
-        self._loss_means["next_item_loss"].update_state(total)
+        self._loss_means["next_item_loss"].update_state(total, sample_weight=share)
         if self.teacher is not None:
             # The seen part is left out: the teacher names no seen item, and who shares its slots says nothing.
             expected, known = self.teacher(history, table, rows=rows, edges=edges)
             place = next_items if rows is None else tf.searchsorted(rows, next_items)
             moved = tf.gather(table, place) - tf.gather_nd(expected, where)
             loss = self._teacher_loss(users, moved, tf.gather_nd(known, where))
-            self._loss_means["teacher_loss"].update_state(loss)
+            self._loss_means["teacher_loss"].update_state(loss, sample_weight=share)
             total += self.teacher_share * loss
         if self.item_alignment is not None:
             loss = self.item_alignment(items, hid=self.hash_ids, sid=self.semantic_ids)
-            self._loss_means["item_alignment_loss"].update_state(loss)
+            self._loss_means["item_alignment_loss"].update_state(loss, sample_weight=share)
             total += self.item_alignment_weight * loss
         if self.user_alignment is not None:
             loss = self.user_alignment(outputs["hid"][:, -1], outputs["masked"][:, -1], real=history[:, -1] != 0)
-            self._loss_means["user_alignment_loss"].update_state(loss)
+            self._loss_means["user_alignment_loss"].update_state(loss, sample_weight=share)
             total += self.user_alignment_weight * loss
-        # Replicas' gradients are summed; each carries its share of the mean.
-        return total / tf.distribute.get_strategy().num_replicas_in_sync
+        # Replicas' gradients are summed.
+        return total * share
 
     def _asked_items(
         self, targets: tf.Tensor, negatives: tf.Tensor | None, edges: tuple[tf.Tensor, tf.Tensor, tf.Tensor] | None
@@ -183,3 +184,12 @@ class H2Rec(VectorModel):
         chosen = tf.logical_and(chosen, items != 0)
         history = tf.where(chosen, tf.constant(self.mask_token, items.dtype), items)
         return history, items, chosen
+
+
+def _replica_share(targets: tf.Tensor) -> tf.Tensor | float:
+    """Share of the step's targets that this replica holds: rows differ in length, and one that fills up has none."""
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return 1.0
+    mine = tf.cast(targets, tf.float32)
+    context = tf.distribute.get_replica_context()
+    return tf.math.divide_no_nan(mine, context.all_reduce(tf.distribute.ReduceOp.SUM, mine))

@@ -59,16 +59,25 @@ class Epochs:
         return {**figures, "loss": total, "sequences_per_second": sequences / seconds}
 
     def _data(self, number: int) -> Any:
+        replicas = self._distribution.num_replicas_in_sync
         data = tf.data.Dataset.from_generator(
-            lambda: self._batches.epoch(number), output_signature=tf.TensorSpec([None, None], tf.int32)
+            lambda: (_divisible(batch, replicas) for batch in self._batches.epoch(number)),
+            output_signature=tf.TensorSpec([None, None], tf.int32),
         ).prefetch(4)
         # The autotuner has nothing to tune here, and a data set that ends waits for its thread, which sleeps in periods
         # that double up to a minute.
         options = tf.data.Options()
         options.autotune.enabled = False
         data = data.with_options(options)
-        shared = self._distribution.num_replicas_in_sync > 1
-        return self._distribution.experimental_distribute_dataset(data) if shared else data
+        return self._distribution.experimental_distribute_dataset(data) if replicas > 1 else data
+
+
+def _divisible(batch: np.ndarray, replicas: int) -> np.ndarray:
+    """The batch with as many empty sequences as make it divisible: a replica without a row would crash TensorFlow.
+
+    `tf.nn.softmax_cross_entropy_with_logits` of a matrix without rows and columns is a segmentation fault.
+    """
+    return np.pad(batch, [(0, -len(batch) % replicas), (0, 0)])
 
 
 def _step_function(model: H2Rec, distribution: tf.distribute.Strategy, spec: Any) -> Callable[[Any], tf.Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -22,11 +23,18 @@ def computing_in(precision: str) -> Iterator[None]:
 
 def strategy_named(name: str) -> tf.distribute.Strategy:
     """The strategy for "mirrored" or "multi_worker"; else the one in scope."""
+    if name in ("mirrored", "multi_worker"):
+        return _shared_strategy(name)
+    return tf.distribute.get_strategy()
+
+
+@functools.cache
+def _shared_strategy(name: str) -> tf.distribute.Strategy:
+    # One a process: TensorFlow remembers the shapes of a strategy's reductions under numbers that every new strategy
+    # counts from the start, so that a second model of another size (a search) would meet the first one's shapes.
     if name == "mirrored":
         return tf.distribute.MirroredStrategy()
-    if name == "multi_worker":
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    return tf.distribute.get_strategy()
+    return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 def adam(
