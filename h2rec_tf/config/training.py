@@ -62,6 +62,7 @@ class TrainingConfig:
     max_steps: int = number(0, low=0)
     # Validation users used for early stopping; 0 means all.
     validation_users: int = number(0, low=0)
+    # Who shares each step: one device, all devices of a machine, or the machines of TF_CONFIG.
     strategy: str = choice("default", "mirrored", "multi_worker")
     precision: str = choice("float32", "mixed_float16", "mixed_bfloat16")
     # The pipeline's Trainer begins with the weights of the last blessed model that was trained on other data.

@@ -69,7 +69,13 @@ class Epochs:
         options = tf.data.Options()
         options.autotune.enabled = False
         data = data.with_options(options)
-        return self._distribution.experimental_distribute_dataset(data) if replicas > 1 else data
+        return self._distribution.experimental_distribute_dataset(data) if _distributes(self._distribution) else data
+
+
+def _distributes(distribution: tf.distribute.Strategy) -> bool:
+    """Whether it is not TensorFlow's default strategy: another with one device still wants its steps run by it."""
+    with distribution.scope():
+        return tf.distribute.has_strategy()
 
 
 def _divisible(batch: np.ndarray, replicas: int) -> np.ndarray:
@@ -89,5 +95,5 @@ def _step_function(model: H2Rec, distribution: tf.distribute.Strategy, spec: Any
 
     # One trace for all lengths of sequences. The model has no Python control flow on tensors, and looking for it would
     # take seconds.
-    function = step if distribution.num_replicas_in_sync == 1 else distributed
+    function = distributed if _distributes(distribution) else step
     return tf.function(function, input_signature=[spec], autograph=False)
