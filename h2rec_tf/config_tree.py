@@ -95,6 +95,9 @@ def read_yaml(path: str) -> dict[str, Any]:
 
     try:
         text = pathlib.Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        several = "; for several files repeat the option" if "," in path else ""
+        raise InputError(f"{path}: no such config file; check the path{several}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot read the config file: {error}") from error
     try:

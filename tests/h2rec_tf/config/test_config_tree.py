@@ -118,7 +118,7 @@ def test_replace_refuses_unknown_names(name: str) -> None:
 
 def test_unusable_files_are_named_with_their_line(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "config.yaml"
-    with pytest.raises(InputError, match=r"config.yaml: cannot read"):
+    with pytest.raises(InputError, match=r"config.yaml: no such config file; check the path$"):
         Config.load(str(path))
     path.write_text("model:\n  layers: [1\ntraining:\n")
     with pytest.raises(InputError, match=r"config.yaml:\d+: not valid YAML"):
@@ -142,3 +142,8 @@ def test_unusable_files_are_named_with_their_line(tmp_path: pathlib.Path) -> Non
 def test_settings_under_free_names_are_checked_too(values: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Config.from_dict({"gate": values})
+
+
+def test_several_files_in_one_argument_are_told_apart():
+    with pytest.raises(InputError, match=r"a\.yaml,b\.yaml: no such config file; .* repeat the option"):
+        Config.load("a.yaml,b.yaml")
