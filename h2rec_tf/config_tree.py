@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import os
 import pathlib
 import typing
 from typing import Any, TypeVar
@@ -12,6 +13,9 @@ from typing import Any, TypeVar
 from h2rec_tf.errors import InputError
 
 Tree = TypeVar("Tree")
+
+# The key of a config file that names the file it builds on.
+BASE = "base"
 
 
 def choice(default: str, *others: str) -> Any:
@@ -106,6 +110,43 @@ def read_yaml(path: str) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise InputError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from error
+
+
+def read_layers(path: str) -> Any:
+    """The mapping in a YAML file over that of the file it names as `base`, which may name another.
+
+    `base` is relative to the file that names it. Mappings are joined key by key; other values replace those below.
+    Content that is no mapping is returned as it is.
+
+    Raises:
+        InputError: as `read_yaml` for each file; `base` is no file name, or files name each other in a circle.
+    """
+    layers: list[Any] = []
+    seen: list[str] = []
+    following: str | None = path
+    while following is not None:
+        real = os.path.realpath(following)
+        if real in seen:
+            raise InputError(f"{path}: `base` leads back to {following}; take one `base` of the circle away")
+        seen.append(real)
+        values, place = read_yaml(following), following
+        following = None
+        if isinstance(values, dict) and BASE in values:
+            base = values.pop(BASE)
+            if not isinstance(base, str):
+                raise InputError(f"{place}: `base` must be the name of a config file, got {base!r}")
+            following = os.path.join(os.path.dirname(place), base)
+        layers.append(values)
+    joined = layers.pop()
+    while layers:
+        joined = _joined(joined, layers.pop())
+    return joined
+
+
+def _joined(below: Any, above: Any) -> Any:
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return above
+    return below | {key: _joined(below.get(key), value) for key, value in above.items()}
 
 
 def write_yaml(path: str, values: dict[str, Any]) -> None:

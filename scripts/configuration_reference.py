@@ -24,6 +24,14 @@ training:
   epochs: 30
 ```
 
+A file may build on another, named relative to itself; what it sets replaces what that one sets, key by key:
+
+```yaml
+base: common.yaml
+training:
+  learning_rate: 1.0e-3
+```
+
 This page is made by `python scripts/configuration_reference.py`.
 """
 

@@ -70,7 +70,7 @@ def read_configuration(path: str, shared: Config) -> NamedConfiguration:
     Raises:
         InputError: the file cannot be read, is not valid, or sets a shared section.
     """
-    values = config_tree.read_yaml(path)
+    values = config_tree.read_layers(path)
     if not isinstance(values, dict):
         raise InputError(f"{path}: must hold a mapping of sections, got {values!r}")
     for name in SHARED_SECTIONS:

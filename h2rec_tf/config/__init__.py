@@ -87,12 +87,12 @@ class Config:
 
     @classmethod
     def load(cls, path: str) -> Config:
-        """Reads a YAML file; keys that are absent keep their defaults.
+        """Reads a YAML file, over the one it names as `base` if it does; keys that are absent keep their defaults.
 
         Raises:
-            InputError: the file is missing or not YAML, or as `from_dict`.
+            InputError: as `read_layers` of `h2rec_tf.config_tree`, or as `from_dict`.
         """
-        return cls.from_dict(config_tree.read_yaml(path))
+        return cls.from_dict(config_tree.read_layers(path))
 
     def save(self, path: str) -> None:
         """Writes the whole tree as YAML."""

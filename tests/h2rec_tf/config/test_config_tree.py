@@ -147,3 +147,35 @@ def test_settings_under_free_names_are_checked_too(values: dict[str, Any], messa
 def test_several_files_in_one_argument_are_told_apart():
     with pytest.raises(InputError, match=r"a\.yaml,b\.yaml: no such config file; .* repeat the option"):
         Config.load("a.yaml,b.yaml")
+
+
+def test_a_file_builds_on_another_key_by_key(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "common").mkdir()
+    (tmp_path / "common" / "first.yaml").write_text("model: {layers: 3, heads: 4}\ntraining: {epochs: 7}\n")
+    (tmp_path / "common" / "second.yaml").write_text("base: first.yaml\nmodel: {heads: 1}\ntext: {dimensions: 32}\n")
+    path = tmp_path / "own.yaml"
+    path.write_text("base: common/second.yaml\nmodel: {hidden_size: 16}\ntext: {dimensions: 64}\n")
+    expected = {"layers": 3, "heads": 1, "hidden_size": 16}
+    config = Config.load(str(path))
+    assert config == Config().replace(
+        **{f"model.{key}": value for key, value in expected.items()}, **{"training.epochs": 7, "text.dimensions": 64}
+    )
+    # What is saved is whole.
+    config.save(str(path))
+    (tmp_path / "common" / "second.yaml").unlink()
+    assert Config.load(str(path)) == config
+
+
+def test_bases_that_lead_nowhere_are_refused(tmp_path: pathlib.Path) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("base: second.yaml\n")
+    with pytest.raises(InputError, match=r"second.yaml: no such config file"):
+        Config.load(str(first))
+    second.write_text(f"base: ../{tmp_path.name}/first.yaml\n")
+    with pytest.raises(InputError, match=r"first.yaml: `base` leads back to .*first.yaml"):
+        Config.load(str(first))
+    first.write_text("base: [second.yaml]\n")
+    with pytest.raises(
+        InputError, match=r"first.yaml: `base` must be the name of a config file, got \['second.yaml'\]"
+    ):
+        Config.load(str(first))
