@@ -202,7 +202,7 @@ def test_configuration_files_are_checked(tmp_path):
         (["--models", "MODEL", "--data", "absent"], "--data absent: no such folder"),
         (["--models", "MODEL", "--data", "EMPTY"], "no interactions file"),
         (["--models", "MODEL", "--data", "EMPTY", "--interactions", "x.csv"], "no items file"),
-        (["--models", "absent.yaml", "--interactions", "x", "--items", "y"], "absent.yaml: cannot read"),
+        (["--models", "absent.yaml", "--interactions", "x", "--items", "y"], "absent.yaml: no such config file"),
         (["--models", "MODEL", "--interactions", "x", "--items", "y", "--seeds", "a"], "--seeds: give whole numbers"),
     ],
 )
