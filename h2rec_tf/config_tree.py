@@ -112,35 +112,32 @@ def read_yaml(path: str) -> dict[str, Any]:
         raise InputError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from error
 
 
-def read_layers(path: str) -> Any:
+def read_layers(path: str, *, above: tuple[str, ...] = ()) -> Any:
     """The mapping in a YAML file over that of the file it names as `base`, which may name another.
 
     `base` is relative to the file that names it. Mappings are joined key by key; other values replace those below.
-    Content that is no mapping is returned as it is.
+
+    Args:
+        path: the file.
+        above: files that build on it.
 
     Raises:
-        InputError: as `read_yaml` for each file; `base` is no file name, or files name each other in a circle.
+        InputError: as `read_yaml` for each file; `base` is no file name or names a file without a mapping, or files
+            name each other in a circle.
     """
-    layers: list[Any] = []
-    seen: list[str] = []
-    following: str | None = path
-    while following is not None:
-        real = os.path.realpath(following)
-        if real in seen:
-            raise InputError(f"{path}: `base` leads back to {following}; take one `base` of the circle away")
-        seen.append(real)
-        values, place = read_yaml(following), following
-        following = None
-        if isinstance(values, dict) and BASE in values:
-            base = values.pop(BASE)
-            if not isinstance(base, str):
-                raise InputError(f"{place}: `base` must be the name of a config file, got {base!r}")
-            following = os.path.join(os.path.dirname(place), base)
-        layers.append(values)
-    joined = layers.pop()
-    while layers:
-        joined = _joined(joined, layers.pop())
-    return joined
+    if os.path.realpath(path) in map(os.path.realpath, above):
+        raise InputError(f"{above[0]}: `base` leads back to {path}; take one `base` of the circle away")
+    values = read_yaml(path)
+    if not isinstance(values, dict) or BASE not in values:
+        return values
+    base = values.pop(BASE)
+    if not isinstance(base, str):
+        raise InputError(f"{path}: `base` must be the name of a config file, got {base!r}")
+    base = os.path.join(os.path.dirname(path), base)
+    below = read_layers(base, above=(*above, path))
+    if not isinstance(below, dict):
+        raise InputError(f"{base}: must hold a mapping of sections, got {below!r}")
+    return _joined(below, values)
 
 
 def _joined(below: Any, above: Any) -> Any:

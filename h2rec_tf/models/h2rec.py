@@ -93,7 +93,7 @@ class H2Rec(VectorModel):
             training: switches dropout on.
 
         Returns:
-            Scalar float32.
+            Scalar float32; on several replicas this one's part, so that their sum is the mean over the step's targets.
         """
         items = inputs
         if self.encoder.causal:
@@ -187,7 +187,7 @@ class H2Rec(VectorModel):
 
 
 def _replica_share(targets: tf.Tensor) -> tf.Tensor | float:
-    """Share of the step's targets that this replica holds: rows differ in length, and one that fills up has none."""
+    """Share of the step's targets that this replica holds: rows differ in length, and a row that fills up has none."""
     if tf.distribute.get_strategy().num_replicas_in_sync == 1:
         return 1.0
     mine = tf.cast(targets, tf.float32)

@@ -35,7 +35,7 @@ class Epochs:
         """Trains epoch `number` (0-based), for `limit` steps at most (None: all of it), and moves the bar by each.
 
         Returns:
-            The losses apart, `loss` and `sequences_per_second`, each as a mean over the epoch.
+            The losses apart, `loss` and `sequences_per_second` of this machine, each as a mean over the epoch.
 
         Raises:
             H2RecError: the loss stopped being finite.
@@ -83,7 +83,8 @@ def _divisible(batch: np.ndarray, replicas: int) -> np.ndarray:
 
     `tf.nn.softmax_cross_entropy_with_logits` of a matrix without rows and columns is a segmentation fault.
     """
-    return np.pad(batch, [(0, -len(batch) % replicas), (0, 0)])
+    missing = -len(batch) % replicas
+    return np.pad(batch, [(0, missing), (0, 0)]) if missing else batch
 
 
 def _step_function(model: H2Rec, distribution: tf.distribute.Strategy, spec: Any) -> Callable[[Any], tf.Tensor]:

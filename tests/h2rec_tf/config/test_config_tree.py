@@ -174,6 +174,9 @@ def test_bases_that_lead_nowhere_are_refused(tmp_path: pathlib.Path) -> None:
     second.write_text(f"base: ../{tmp_path.name}/first.yaml\n")
     with pytest.raises(InputError, match=r"first.yaml: `base` leads back to .*first.yaml"):
         Config.load(str(first))
+    second.write_text("- model\n")
+    with pytest.raises(InputError, match=r"second.yaml: must hold a mapping of sections, got \['model'\]"):
+        Config.load(str(first))
     first.write_text("base: [second.yaml]\n")
     with pytest.raises(
         InputError, match=r"first.yaml: `base` must be the name of a config file, got \['second.yaml'\]"
