@@ -214,7 +214,8 @@ def test_an_upsert_is_found_at_once_and_recall_is_that_of_a_new_index(tmp_path, 
     generator = np.random.default_rng(2)
     centres = (generator.normal(size=(40, 16)) * 2).astype(np.float32)
     vectors = centres[generator.integers(40, size=2500)] + generator.normal(size=(2500, 16)).astype(np.float32)
-    items = {f"i{number}": vector for number, vector in enumerate(vectors)}
+    ids = [f"i{number}" for number in range(2500)]
+    items = {item_id: vector for number, (item_id, vector) in enumerate(zip(ids, vectors, strict=True)) if number % 5}
 
     def recall() -> float:
         found = 0
@@ -224,21 +225,22 @@ def test_an_upsert_is_found_at_once_and_recall_is_that_of_a_new_index(tmp_path, 
             found += len({item_id for _, item_id in best(items, query, 10)} & {hit.item_id for hit in hits})
         return found / 500
 
-    with open_engine(tmp_path, 16, kind=kind) as engine:
-        ids = list(items)
-        # What the index is built from is other than what it holds in the end: half is replaced, some go, some come.
-        engine.write(upsert_of(ids[:1500], generator.permutation(vectors)[:1500]))
-        engine.rebalance()
-        engine.write(upsert_of(ids, vectors))
-        engine.write(Delete(tuple(ids[::5])))
-        for item_id in ids[::5]:
-            del items[item_id]
-        engine.write(upsert_of(["new"], centres[:1] * 3))
-        assert engine.index.search(centres[:1], 1, [()])[0][0].item_id == "new"
-        engine.write(Delete(("new",)))
-        changed = recall()
-        engine.rebalance()
-        assert changed > recall() - 0.1
+    changed, new = [], []
+    # ScaNN draws the centres of a tree from a source without a seed: only means over several trees are to be compared.
+    for number in range(6):
+        with open_engine(tmp_path / str(number), 16, kind=kind) as engine:
+            # What the index is built from is other than what it holds in the end: half is replaced, some go, some come.
+            engine.write(upsert_of(ids[:1500], generator.permutation(vectors)[:1500]))
+            engine.rebalance()
+            engine.write(upsert_of(ids, vectors))
+            engine.write(Delete(tuple(ids[::5])))
+            engine.write(upsert_of(["new"], centres[:1] * 3))
+            assert engine.index.search(centres[:1], 1, [()])[0][0].item_id == "new"
+            engine.write(Delete(("new",)))
+            changed.append(recall())
+            engine.rebalance()
+            new.append(recall())
+    assert np.mean(changed) > np.mean(new) - 0.1
 
 
 def test_maintenance_is_done_when_it_is_due(tmp_path):
