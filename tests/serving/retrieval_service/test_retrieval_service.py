@@ -199,7 +199,7 @@ ARRAYS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     signature=st.sampled_from(["serving_default", "search", "similar_items", "upsert", "delete", "item_titles"]),
     inputs=st.dictionaries(st.sampled_from(ALIASES), ARRAYS, max_size=4),
