@@ -64,6 +64,7 @@ def ingest(folder: pathlib.Path, data: DataConfig) -> tuple[float, int]:
         add_interactions(
             pipeline,
             [source],
+            source=source,
             data=data,
             catalogue=(str(catalogue / "*.gz"),),
             shards=shard_count([source]),

@@ -21,7 +21,7 @@ def data() -> None:
 @click.option("--all", "show_all", is_flag=True, help=f"Print every problem, not only the first {_SHOWN}.")
 @click.option("--json", "json_path", metavar="FILE", help="Also write the report as JSON.")
 def check(files: DataFiles, config: Config, show_all: bool, json_path: str | None) -> None:
-    """Print what is in the files and every problem with file, row and column.
+    """Print what is in the files, what to look at twice, and every problem with file, row and column.
 
     Ends with exit code 2 if more rows are bad than --max-bad-rows allows, or a file cannot be used at all.
     """
@@ -30,7 +30,8 @@ def check(files: DataFiles, config: Config, show_all: bool, json_path: str | Non
     from h2rec_tf.errors import InputError
 
     _, report = examine_dataset(files.interactions, files.items, embeddings_path=files.embeddings, config=config.data)
-    for line in [*report.lines(), "", *report.problem_lines(None if show_all else _SHOWN)]:
+    problems = report.problem_lines(None if show_all else _SHOWN)
+    for line in [*report.lines(), "", *report.warning_lines(), *problems]:
         click.echo(line)
     if json_path:
         import json

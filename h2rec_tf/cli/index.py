@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from h2rec_tf.config import Config, IndexConfig
+from h2rec_tf.config import Config, DataConfig, IndexConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,7 @@ _QUERY_OPTIONS = (
     click.option("--interactions", metavar="FILE", help="Users whose histories are the queries [single items]."),
     click.option("--user-column", help="Column of user ids in the interactions file [user_id]."),
     click.option("--item-column", help="Column of item ids in the interactions file [item_id]."),
-    click.option("--timestamp-column", help="Column of times: numbers or ISO-8601 [timestamp]."),
+    click.option("--timestamp-column", help="Column of times: numbers or dates [timestamp]."),
     click.option("--queries", type=click.IntRange(min=1), help="Queries to ask [1000]."),
     click.option("--k", type=click.IntRange(min=1), help="List length [100]."),
     click.option("--target-recall", type=click.FloatRange(0.0, 1.0), help="Share of the exact list [0.98]."),
@@ -76,14 +76,14 @@ def evaluate(model_dir: str, index_dir: str, json_path: str | None, config_path:
 
     Ends with exit code 1 if it misses a limit of the `index` section.
     """
-    config, columns, interactions = _asked(config_path, flags)
+    config, data, interactions = _asked(config_path, flags)
     from h2rec_tf.index.evaluate import evaluate_index
     from h2rec_tf.index.scann_index import load_index
 
     # First, so that its memory is not mixed with the model's.
     loaded = load_index(index_dir)
     model = _model(model_dir)
-    report = evaluate_index(loaded, model.vectors(), _user_vectors(model, config, columns, interactions), k=config.k)
+    report = evaluate_index(loaded, model.vectors(), _user_vectors(model, config, data, interactions), k=config.k)
     if json_path:
         report.save(json_path)
     click.echo(report.table())
@@ -102,11 +102,11 @@ def evaluate(model_dir: str, index_dir: str, json_path: str | None, config_path:
 @_CONFIG
 def tune(model_dir: str, output: str | None, kind: str | None, config_path: str | None, **flags: Any) -> None:
     """Find the fastest setting at a recall: prints what was tried, the best one marked."""
-    config, columns, interactions = _asked(config_path, flags, kind=kind)
+    config, data, interactions = _asked(config_path, flags, kind=kind)
     from h2rec_tf.index.tune import tune_index
 
     model = _model(model_dir)
-    tuning = tune_index(model.vectors(), _user_vectors(model, config, columns, interactions), config=config)
+    tuning = tune_index(model.vectors(), _user_vectors(model, config, data, interactions), config=config)
     click.echo(tuning.table())
     if not tuning.reached:
         click.echo(f"no setting reaches recall {config.target_recall}; the best one is marked")
@@ -123,14 +123,13 @@ def _config(path: str | None, **flags: Any) -> IndexConfig:
     return base.replace(**{f"index.{key}": value for key, value in flags.items() if value is not None}).index
 
 
-def _asked(path: str | None, flags: dict[str, Any], **more: Any) -> tuple[IndexConfig, dict[str, str], str | None]:
-    """The index section, the columns of the interactions file, and that file."""
+def _asked(path: str | None, flags: dict[str, Any], **more: Any) -> tuple[IndexConfig, DataConfig, str | None]:
+    """The index section, the data section, which says how the interactions file is read, and that file."""
     interactions = flags.pop("interactions")
+    columns = {f"data.{name}": flags.pop(name) for name in ("user_column", "item_column", "timestamp_column")}
     base = Config.load(path) if path else Config()
-    columns = {}
-    for name in ("user_column", "item_column", "timestamp_column"):
-        columns[name] = flags.pop(name) or getattr(base.data, name)
-    return _config(path, **flags, **more), columns, interactions
+    data = base.replace(**{key: name for key, name in columns.items() if name}).data
+    return _config(path, **flags, **more), data, interactions
 
 
 def _model(model_dir: str) -> LoadedModel:
@@ -145,18 +144,10 @@ def _model(model_dir: str) -> LoadedModel:
     return LoadedModel(model_dir)
 
 
-def _user_vectors(
-    model: LoadedModel, config: IndexConfig, columns: dict[str, str], interactions: str | None
-) -> np.ndarray:
+def _user_vectors(model: LoadedModel, config: IndexConfig, data: DataConfig, interactions: str | None) -> np.ndarray:
+    from h2rec_tf.data.interactions import Columns
     from h2rec_tf.index.queries import histories_of_items, histories_of_users
 
     if interactions:
-        histories = histories_of_users(
-            interactions,
-            config.queries,
-            user_column=columns["user_column"],
-            item_column=columns["item_column"],
-            timestamp_column=columns["timestamp_column"],
-        )
-        return model.queries(histories)
+        return model.queries(histories_of_users(interactions, config.queries, Columns.of(data)))
     return model.queries(histories_of_items(model.item_ids, config.queries))

@@ -33,7 +33,11 @@ class DataFiles:
 _DATA_FLAGS: tuple[tuple[str, str, Any, str], ...] = (
     ("--user-column", "user_column", str, "Column of user ids in the interactions file [user_id]."),
     ("--item-column", "item_column", str, "Column of item ids in the interactions file [item_id]."),
-    ("--timestamp-column", "timestamp_column", str, "Column of times: numbers or ISO-8601 [timestamp]."),
+    ("--timestamp-column", "timestamp_column", str, "Column of times: numbers or dates [timestamp]."),
+    ("--time", "time", click.Choice(["column", "none"]), "none: no times, take the order of rows [column]."),
+    ("--time-unit", "time_unit", click.Choice(["auto", "s", "ms", "us", "ns"]), "Unit of times in numbers [auto]."),
+    ("--order-column", "order_column", str, "Column that orders events of a user at one time [a hash does]."),
+    ("--repeats", "repeats", click.Choice(["drop", "keep"]), "Rows with user, item and time of another [drop]."),
     ("--catalogue-item-column", "catalogue_item_column", str, "Column of item ids in the items file [--item-column]."),
     ("--title-column", "title_column", str, "Column of titles in the items file [title, else the first text column]."),
     ("--text-column", "text_columns", str, "Text column of the items file; repeat for more [all text columns]."),

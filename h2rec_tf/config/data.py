@@ -14,6 +14,14 @@ class DataConfig:
     user_column: str = "user_id"
     item_column: str = "item_id"
     timestamp_column: str = "timestamp"
+    # none: the data has no times, and the order of rows (of files by name) is the order of events.
+    time: str = choice("column", "none")
+    # What times that are numbers count since 1970: seconds, milliseconds, microseconds or nanoseconds; auto: by size.
+    time_unit: str = choice("auto", "s", "ms", "us", "ns")
+    # A column of numbers or times that orders events of one user at one time; "" leaves that to a hash.
+    order_column: str = ""
+    # Exact repeats: rows with the user, the item and the time of another.
+    repeats: str = choice("drop", "keep")
     # The item column of the items file; "" means the same name as `item_column`.
     catalogue_item_column: str = ""
     title_column: str = "title"

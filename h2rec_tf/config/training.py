@@ -23,7 +23,7 @@ class LossConfig:
     # Positives of the item alignment beside the item itself.
     cooccurrence_positives: int = number(50, low=0)
     cooccurrence_window: int = number(3, low=1)
-    # Co-occurrence weight decays by exp(-|t - t'| / this) when above 0, in timestamp units.
+    # Co-occurrence weight decays by exp(-|t - t'| / this) when above 0, in seconds.
     cooccurrence_time_scale: float = number(0.0, low=0.0)
     code_positives: bool = True
     hard_negatives: int = number(0, low=0)

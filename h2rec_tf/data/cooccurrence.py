@@ -12,6 +12,7 @@ import itertools
 import numpy as np
 from scipy import sparse
 
+from h2rec_tf.data.decimals import BILLION
 from h2rec_tf.data.sequences import Sequences
 from h2rec_tf.errors import InputError
 
@@ -51,7 +52,7 @@ def cooccurrence(
         train: training histories.
         num_items: N.
         window: largest distance of two positions in a history that form a pair.
-        time_scale: above 0, a pair counts `exp(-|t - t'| / time_scale)` instead of 1, in units of the timestamps.
+        time_scale: above 0, a pair counts `exp(-|t - t'| / time_scale)` instead of 1, in seconds.
         top: P.
         chunk: pairs handled at once.
 
@@ -101,7 +102,7 @@ def pair_counts(
         num_items: N.
         window: largest distance of two positions.
         distance_decay: a pair at distance `d` counts `distance_decay ** (d - 1)`.
-        time_scale: above 0, a pair also counts `exp(-|t - t'| / time_scale)`, in units of the timestamps.
+        time_scale: above 0, a pair also counts `exp(-|t - t'| / time_scale)`, in seconds.
         chunk: pairs handled at once.
 
     Returns:
@@ -132,7 +133,7 @@ def pair_counts(
             weights = np.full(len(left), distance_decay ** (distance - 1), np.float32)
             if time_scale and train.timestamps is not None:
                 gaps = np.abs(train.timestamps[left + distance] - train.timestamps[left])
-                weights *= np.exp(-gaps / time_scale).astype(np.float32)
+                weights *= np.exp(-gaps / (BILLION * time_scale)).astype(np.float32)
             pairs = (train.items[left], train.items[left + distance])
             partial.append(sparse.coo_matrix((weights, pairs), shape).tocsr())
             while len(partial) > 1 and partial[-2].nnz < 2 * partial[-1].nnz:

@@ -19,26 +19,33 @@ class PreparedEvents:
     Attributes:
         matched: events with known items, before the k-core.
         core: after it.
-        repeats: exact repeats that were left out.
+        repeats: exact repeats.
+        repeats_kept: whether they stayed.
         problems: rows with unknown items, after those that reading rejected.
     """
 
     matched: Events
     core: Events
     repeats: int
+    repeats_kept: bool
     problems: Problems
 
 
 def prepare_events(
-    interactions: Interactions, catalogue: Catalogue, *, min_user_interactions: int, min_item_interactions: int
+    interactions: Interactions,
+    catalogue: Catalogue,
+    *,
+    min_user_interactions: int,
+    min_item_interactions: int,
+    keep_repeats: bool = False,
 ) -> PreparedEvents:
     """Matches, sorts and filters; rejects nothing by count."""
-    matched, repeats, unknown = make_events(interactions, catalogue)
+    matched, repeats, unknown = make_events(interactions, catalogue, keep_repeats=keep_repeats)
     core = k_core(matched, min_user_interactions=min_user_interactions, min_item_interactions=min_item_interactions)
     problems = Problems()
     problems.extend(interactions.problems)
     problems.extend(unknown)
-    return PreparedEvents(matched, core, repeats, problems)
+    return PreparedEvents(matched, core, repeats, keep_repeats, problems)
 
 
 def split_events(
@@ -74,12 +81,13 @@ def build_dataset(
     validation_fraction: float = 0.1,
     test_fraction: float = 0.1,
     max_bad_rows: int | None = 0,
+    keep_repeats: bool = False,
 ) -> Dataset:
     """Matches, filters and splits interactions.
 
-    Rows with an item that the catalogue does not have are rejected. Exact repeats (user, item, timestamp) are left out.
-    Order within a user is by time, then by hash of the item id, whatever the order of rows. The catalogue keeps all its
-    items: one that the k-core drops, or that nobody took, is a cold item.
+    Rows with an item that the catalogue does not have are rejected. Order within a user is by time, then as `ordering`
+    says, whatever the order of rows. The catalogue keeps all its items: one that the k-core drops, or that nobody took,
+    is a cold item.
 
     Args:
         interactions: as read.
@@ -90,6 +98,7 @@ def build_dataset(
         validation_fraction: temporal split only, share of all events.
         test_fraction: temporal split only, share of all events.
         max_bad_rows: rejected rows that are accepted, those of reading included; None sets no limit.
+        keep_repeats: exact repeats (user, item, timestamp) stay; else the first of each is kept.
 
     Raises:
         InputError: more rows are rejected, or too little is left to split.
@@ -99,6 +108,7 @@ def build_dataset(
         catalogue,
         min_user_interactions=min_user_interactions,
         min_item_interactions=min_item_interactions,
+        keep_repeats=keep_repeats,
     )
     prepared.problems.enforce(max_bad_rows)
     return split_events(

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from h2rec_tf.data.dataset import PreparedEvents
+from h2rec_tf.data.doubts import Doubt
 from h2rec_tf.data.events import Events
 from h2rec_tf.data.problems import Problem, Problems
 from h2rec_tf.data.sequences import Catalogue, Dataset
+from h2rec_tf.data.timestamps import clock
 from h2rec_tf.names import TEST, TRAIN, VALIDATION
 
 # Share of the catalogue, most popular first, whose share of the interactions shows how long the tail is.
@@ -38,7 +40,8 @@ class DatasetReport:
 
     Attributes:
         rows: usable rows of the interactions file.
-        repeats: exact repeats (user, item, timestamp) that were left out.
+        repeats: exact repeats (user, item, timestamp).
+        repeats_kept: whether they stayed.
         known: distinct interactions with items of the catalogue, before the k-core.
         core: those after it.
         catalogue_items: N.
@@ -50,17 +53,19 @@ class DatasetReport:
         mean_history: interactions a user.
         history_quantiles: share -> history length.
         top_share: share of interactions on the most popular fifth of the catalogue.
-        first_timestamp: the earliest; None without interactions.
+        first_timestamp: the earliest, nanoseconds since 1970 in UTC; None without interactions or without times.
         last_timestamp: the latest.
         splits: split -> its rows: interactions for training, targets otherwise; empty if nothing could be split.
         training_users: users in the training split.
         cold_test_targets: test targets that training never saw.
         problems: rejected rows.
+        warnings: what to look at before the data is used.
         failure: why there is no data set; "" if there is.
     """
 
     rows: int
     repeats: int
+    repeats_kept: bool
     known: Counts
     core: Counts
     catalogue_items: int
@@ -78,6 +83,7 @@ class DatasetReport:
     training_users: int
     cold_test_targets: int
     problems: Problems
+    warnings: list[Doubt] = dataclasses.field(default_factory=list)
     failure: str = ""
 
     @classmethod
@@ -89,6 +95,7 @@ class DatasetReport:
         catalogue: Catalogue,
         dataset: Dataset | None,
         problems: Problems,
+        warnings: list[Doubt],
         failure: str,
     ) -> DatasetReport:
         """Counts everything."""
@@ -111,6 +118,7 @@ class DatasetReport:
         return cls(
             rows=rows,
             repeats=prepared.repeats,
+            repeats_kept=prepared.repeats_kept,
             known=known,
             core=Counts.of(prepared.core),
             catalogue_items=len(catalogue),
@@ -122,12 +130,13 @@ class DatasetReport:
             mean_history=float(lengths.mean()) if len(lengths) else 0.0,
             history_quantiles=dict(zip(_QUANTILES, (int(value) for value in quantiles), strict=False)),
             top_share=float(top.sum() / max(len(events), 1)),
-            first_timestamp=int(events.timestamps.min()) if len(events) else None,
-            last_timestamp=int(events.timestamps.max()) if len(events) else None,
+            first_timestamp=int(events.timestamps.min()) if len(events) and events.timed else None,
+            last_timestamp=int(events.timestamps.max()) if len(events) and events.timed else None,
             splits=splits,
             training_users=training_users,
             cold_test_targets=cold,
             problems=problems,
+            warnings=warnings,
             failure=failure,
         )
 
@@ -141,6 +150,7 @@ class DatasetReport:
             "by_kind": dict(self.problems.counts),
             "listed": [problem.to_dict() for problem in self.problems.ordered()],
         }
+        values["warnings"] = [doubt.to_dict() for doubt in self.warnings]
         values["notes"] = dict(self.problems.notes)
         return values
 
@@ -151,7 +161,8 @@ class DatasetReport:
         facts = [
             (
                 "interactions",
-                f"{self.known.interactions:,} ({self.rows:,} usable rows, {self.repeats:,} exact repeats)",
+                f"{self.known.interactions:,} ({self.rows:,} usable rows, {self.repeats:,} exact repeats "
+                f"{'kept' if self.repeats_kept else 'dropped'})",
             ),
             ("users", f"{self.known.users:,}"),
             ("items", f"{self.catalogue_items:,} ({self.items_never_taken:,} without an interaction)"),
@@ -160,7 +171,7 @@ class DatasetReport:
             ("density", f"{self.density:.4%}"),
             ("history length", f"mean {self.mean_history:.1f}, {quantiles}" if quantiles else "none"),
             ("long tail", f"{self.top_share:.1%} of interactions on the top {TOP_FRACTION:.0%} of items"),
-            ("timestamps", f"{self.first_timestamp} to {self.last_timestamp}" if self.known.users else "none"),
+            ("timestamps", self._span()),
             (
                 "after k-core",
                 f"{self.core.interactions:,} interactions ({core_loss:,} dropped), {self.core.users:,} users, "
@@ -179,6 +190,18 @@ class DatasetReport:
         facts.extend((what, f"{count:,}, passed over") for what, count in self.problems.notes.items())
         width = max(len(name) for name, _ in facts[:12])
         return [f"{name:<{width}}  {value}" for name, value in facts]
+
+    def _span(self) -> str:
+        if self.first_timestamp is None or self.last_timestamp is None:
+            return "none"
+        return f"{clock(self.first_timestamp)} to {clock(self.last_timestamp)}"
+
+    def warning_lines(self) -> list[str]:
+        """Doubts as text; nothing without one."""
+        if not self.warnings:
+            return []
+        count = "1 warning" if len(self.warnings) == 1 else f"{len(self.warnings):,} warnings"
+        return [f"{count}:", *(f"  {doubt}" for doubt in self.warnings)]
 
     def problem_lines(self, limit: int | None = None) -> list[str]:
         """Rejected rows as text, the first `limit` of them (None: all that are listed), and how many more there are."""

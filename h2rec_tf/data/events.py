@@ -1,4 +1,4 @@
-"""Interactions in catalogue indices, sorted by user and time, each once."""
+"""Interactions in catalogue indices, sorted by user and time."""
 
 from __future__ import annotations
 
@@ -8,39 +8,38 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from h2rec_tf.data.interactions import Interactions
+from h2rec_tf.data.ordering import SecondKey, hash_ids, in_order
 from h2rec_tf.data.problems import UNKNOWN_ITEM, Problems
 from h2rec_tf.data.sequences import Catalogue
 from h2rec_tf.data.table import RowLocator
 
-# What an int64 holds beside its sign.
-_KEY_BITS = 63
-
 
 @dataclasses.dataclass(frozen=True)
 class Events:
-    """Distinct interactions by user id, then time, then item index.
-
-    The item index follows a hash of the id, so neither the order of users nor that of events at one time carries
-    anything from the file's order.
+    """Interactions by user id, then time, then as `ordering` says.
 
     Attributes:
         users: int32 `[n]`, places in `user_ids`, non-decreasing.
         items: int32 `[n]`, item indices 1..N.
-        timestamps: int64 `[n]`.
+        timestamps: int64 `[n]`, nanoseconds since 1970 in UTC, or what orders rows where the data has no times.
         user_ids: `[U]` strings, sorted; some may have no event.
+        timed: False where the data has no times.
     """
 
     users: np.ndarray
     items: np.ndarray
     timestamps: np.ndarray
     user_ids: np.ndarray
+    timed: bool = True
 
     def __len__(self) -> int:
         return len(self.users)
 
     def where(self, kept: np.ndarray) -> Events:
         """The events where bool `kept` `[n]` is True, order unchanged."""
-        return Events(self.users[kept], self.items[kept], self.timestamps[kept], self.user_ids)
+        return dataclasses.replace(
+            self, users=self.users[kept], items=self.items[kept], timestamps=self.timestamps[kept]
+        )
 
     @property
     def starts(self) -> np.ndarray:
@@ -48,12 +47,19 @@ class Events:
         return np.flatnonzero(np.diff(self.users, prepend=-1))
 
 
-def make_events(interactions: Interactions, catalogue: Catalogue) -> tuple[Events, int, Problems]:
+def make_events(
+    interactions: Interactions, catalogue: Catalogue, *, keep_repeats: bool = False
+) -> tuple[Events, int, Problems]:
     """Matches interactions with the catalogue and sorts them.
 
+    Args:
+        interactions: as read.
+        catalogue: all items.
+        keep_repeats: exact repeats stay; else the first of each is kept.
+
     Returns:
-        Events, how many exact repeats (user, item, timestamp) were left out, and the rows with items that the catalogue
-        does not have, which are left out too.
+        Events, how many exact repeats (user, item, timestamp) there were, and the rows with items that the catalogue
+        does not have, which are left out.
     """
     problems = Problems()
     items = match_items(interactions.items, interactions.item_ids, catalogue.index())
@@ -62,12 +68,19 @@ def make_events(interactions: Interactions, catalogue: Catalogue) -> tuple[Event
         interactions.path,
         np.flatnonzero(items == 0),
         interactions.locate,
-        column=interactions.item_column,
+        column=interactions.columns.item,
         item_of=lambda row: interactions.item_ids[interactions.items[row]],
     )
     known = np.flatnonzero(items)
-    events, repeats = distinct_events(
-        interactions.users[known], items[known], interactions.timestamps[known], interactions.user_ids
+    events, repeats = ordered_events(
+        interactions.users[known],
+        items[known],
+        interactions.timestamps[known],
+        interactions.user_ids,
+        item_hashes=hash_ids(catalogue.item_ids),
+        second=None if interactions.second is None else interactions.second.take(known),
+        timed=interactions.timed,
+        keep_repeats=keep_repeats,
     )
     return events, repeats, problems
 
@@ -98,16 +111,28 @@ def add_unknown_items(
     )
 
 
-def distinct_events(
-    users: np.ndarray, items: np.ndarray, timestamps: np.ndarray, user_ids: np.ndarray
+def ordered_events(
+    users: np.ndarray,
+    items: np.ndarray,
+    timestamps: np.ndarray,
+    user_ids: np.ndarray,
+    *,
+    item_hashes: np.ndarray,
+    second: SecondKey | None = None,
+    timed: bool = True,
+    keep_repeats: bool = False,
 ) -> tuple[Events, int]:
-    """Sorts interactions and leaves out exact repeats.
+    """Sorts interactions as `ordering` says, and leaves out exact repeats or only counts them.
 
     Args:
         users: int32 `[n]`, places in `user_ids`.
         items: int32 `[n]`, item indices from 1.
         timestamps: int64 `[n]`.
         user_ids: `[U]` distinct strings in any order.
+        item_hashes: uint64 by item index - 1, from `hash_ids`.
+        second: orders events at one time before the hash does, or None.
+        timed: False where the timestamps are places of rows.
+        keep_repeats: repeats stay.
 
     Returns:
         Events, and how many repeats (user, item, timestamp) there were.
@@ -115,29 +140,17 @@ def distinct_events(
     by_id = np.argsort(user_ids, kind="stable")
     rank = np.empty(len(by_id), np.int32)
     rank[by_id] = np.arange(len(by_id), dtype=np.int32)
-    users, times, items = _sorted(rank[users], timestamps, items)
-    new = np.ones(len(users), bool)
-    new[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1]) | (times[1:] != times[:-1])
-    events = Events(users, items, times, user_ids[by_id])
-    repeats = int(len(new) - new.sum())
-    return (events.where(new) if repeats else events), repeats
-
-
-def _sorted(users: np.ndarray, times: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The three arrays, rows ordered by user, then time, then item."""
-    if not len(users):
-        return users, times, items
-    first = int(times.min())
-    item_bits, time_bits = int(items.max()).bit_length(), (int(times.max()) - first).bit_length()
-    if int(users.max()).bit_length() + time_bits + item_bits > _KEY_BITS:
-        order = np.lexsort((items, times, users))
-        return users[order], times[order], items[order]
-    # All three in one number: sorting it is several times faster than sorting by three keys.
-    keys = (users.astype(np.int64) << time_bits | (times - first)) << item_bits | items
-    keys.sort()
-    items = (keys & ((1 << item_bits) - 1)).astype(np.int32)
-    keys >>= item_bits
-    return (keys >> time_bits).astype(np.int32), (keys & ((1 << time_bits) - 1)) + first, items
+    user_ids = user_ids[by_id]
+    users, times, items, repeats = in_order(
+        rank[users],
+        timestamps,
+        items,
+        user_hashes=hash_ids(user_ids),
+        item_hashes=item_hashes,
+        second=second,
+        keep_repeats=keep_repeats,
+    )
+    return Events(users, items, times, user_ids, timed), repeats
 
 
 def k_core(events: Events, *, min_user_interactions: int, min_item_interactions: int) -> Events:

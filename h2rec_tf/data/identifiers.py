@@ -43,6 +43,11 @@ def factorize(column: pa.ChunkedArray, *, path: str, name: str) -> tuple[np.ndar
     return codes, ids
 
 
+def folded(ids: np.ndarray) -> pa.Array:
+    """The ids `[n]` without blanks at their edges and in small letters: equal where ids are easily taken for one."""
+    return compute.utf8_lower(compute.utf8_trim_whitespace(pa.array(ids.tolist(), pa.large_string())))
+
+
 def is_string(kind: pa.DataType) -> bool:
     """Whether an Arrow type is text."""
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)

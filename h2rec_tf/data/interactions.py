@@ -7,11 +7,15 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from h2rec_tf.config import DataConfig
+from h2rec_tf.data import timestamps as outcomes
 from h2rec_tf.data.identifiers import factorize
-from h2rec_tf.data.problems import EMPTY_ID, NEGATIVE_TIMESTAMP, TIMESTAMP, Problems
+from h2rec_tf.data.ordering import SecondKey
+from h2rec_tf.data.problems import EMPTY_ID, NEGATIVE_TIMESTAMP, ORDER_VALUE, TIMESTAMP, TIMESTAMP_RANGE, Problems
+from h2rec_tf.data.spellings import SpellingTally
 from h2rec_tf.data.table import RowLocator, Table
 from h2rec_tf.data.tables import read_table
-from h2rec_tf.data.timestamps import parse_timestamps
+from h2rec_tf.data.timestamps import AUTO, parse_timestamps, parse_values
 from h2rec_tf.errors import InputError
 from h2rec_tf.names import ITEM_ID, USER_ID
 
@@ -21,17 +25,66 @@ def _from_one(positions: np.ndarray) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
+class Columns:
+    """Which columns interactions are in.
+
+    Attributes:
+        user: name of the user ids.
+        item: name of the item ids.
+        timestamp: name of the times; None takes the order of rows.
+        order: name of what orders events of one user at one time; "" takes a hash.
+        time_unit: of times that are numbers: `s`, `ms`, `us`, `ns`, or `auto`, where the size of each tells.
+    """
+
+    user: str = USER_ID
+    item: str = ITEM_ID
+    timestamp: str | None = "timestamp"
+    order: str = ""
+    time_unit: str = AUTO
+
+    @classmethod
+    def of(cls, data: DataConfig) -> Columns:
+        """The columns that a configuration names.
+
+        Raises:
+            InputError: an order column where rows are in order already.
+        """
+        timed = data.time == "column"
+        if data.order_column and not timed:
+            raise InputError(
+                f"--order-column {data.order_column} with --time none: the order of rows leaves nothing to order; give "
+                f"one of them, or --timestamp-column {data.order_column} if that column is the order"
+            )
+        return cls(
+            data.user_column,
+            data.item_column,
+            data.timestamp_column if timed else None,
+            data.order_column,
+            data.time_unit,
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns that are read."""
+        return tuple(name for name in (self.user, self.item, self.timestamp, self.order) if name)
+
+
+@dataclasses.dataclass(frozen=True)
 class Interactions:
     """Who took which item when, in the order of the file.
 
     Attributes:
         users: int32 `[n]`, places in `user_ids`.
         items: int32 `[n]`, places in `item_ids`.
-        timestamps: int64 `[n]`, at least 0; the file's own unit, or Unix seconds where it has ISO-8601 text.
+        timestamps: int64 `[n]`, at least 0: nanoseconds since 1970 in UTC, or the place of the row without times.
         user_ids: `[U]` distinct strings.
         item_ids: `[M]` distinct strings.
+        second: what orders events of one user at one time, or None.
+        timed: False without times.
+        columns: where they were read from, for messages.
+        spellings: how the times are spelled, where they were read.
+        spelling_rows: spelling -> number of its first row, where there are several.
         path: the file.
-        item_column: its column of item ids, for messages.
         locate: int positions `[m]` -> int64 `[m]` row numbers of the file.
         problems: rows rejected so far.
     """
@@ -41,8 +94,12 @@ class Interactions:
     timestamps: np.ndarray
     user_ids: np.ndarray
     item_ids: np.ndarray
+    second: SecondKey | None = None
+    timed: bool = True
     path: str = "interactions"
-    item_column: str = ITEM_ID
+    columns: Columns = Columns()
+    spellings: SpellingTally | None = None
+    spelling_rows: dict[str, int] = dataclasses.field(default_factory=dict)
     locate: RowLocator = _from_one
     problems: Problems = dataclasses.field(default_factory=Problems)
 
@@ -63,35 +120,20 @@ class Interactions:
         )
 
 
-def read_interactions(
-    path: str,
-    *,
-    user_column: str = USER_ID,
-    item_column: str = ITEM_ID,
-    timestamp_column: str = "timestamp",
-    max_bad_rows: int | None = 0,
-) -> Interactions:
-    """Reads users, items and timestamps; rows without one of them are rejected.
+def read_interactions(path: str, columns: Columns = Columns(), *, max_bad_rows: int | None = 0) -> Interactions:
+    """Reads users, items and times; rows without one of them are rejected.
 
     Args:
         path: CSV, TSV, JSON Lines or Parquet.
-        user_column: name of the user ids.
-        item_column: name of the item ids.
-        timestamp_column: integers, decimals (cut to integers), ISO-8601 text, or Parquet dates and times.
+        columns: names and unit.
         max_bad_rows: rejected rows that are accepted; None sets no limit.
 
     Raises:
         InputError: the file cannot be used, more rows are rejected, or none is left.
     """
     problems = Problems()
-    table = read_table(path, (user_column, item_column, timestamp_column), problems)
-    rows = usable_rows(
-        table,
-        user_column=user_column,
-        item_column=item_column,
-        timestamp_column=timestamp_column,
-        problems=problems,
-    )
+    table = read_table(path, columns.names, problems)
+    rows = usable_rows(table, columns, problems)
     problems.enforce(max_bad_rows)
     kept = rows.kept
     if not len(kept):
@@ -102,8 +144,12 @@ def read_interactions(
         rows.timestamps,
         rows.user_ids,
         rows.item_ids,
+        second=rows.second,
+        timed=columns.timestamp is not None,
         path=path,
-        item_column=item_column,
+        columns=columns,
+        spellings=rows.spellings,
+        spelling_rows=_first_rows(table, rows.spellings),
         locate=table.locate if len(kept) == len(table) else lambda positions: table.locate(kept[positions]),
         problems=problems,
     )
@@ -117,9 +163,11 @@ class UsableRows:
         kept: int64 `[n]`, their positions in the table.
         users: int32 `[n]`, places in `user_ids`.
         items: int32 `[n]`, places in `item_ids`.
-        timestamps: int64 `[n]`, at least 0.
+        timestamps: int64 `[n]`, at least 0; the positions where rows have no times.
         user_ids: distinct strings; some may belong to other rows.
         item_ids: likewise.
+        second: what orders events of one user at one time, or None.
+        spellings: how the times are spelled; None without times.
     """
 
     kept: np.ndarray
@@ -128,23 +176,21 @@ class UsableRows:
     timestamps: np.ndarray
     user_ids: np.ndarray
     item_ids: np.ndarray
+    second: SecondKey | None
+    spellings: SpellingTally | None
 
 
-def usable_rows(
-    table: Table, *, user_column: str, item_column: str, timestamp_column: str, problems: Problems
-) -> UsableRows:
+def usable_rows(table: Table, columns: Columns, problems: Problems) -> UsableRows:
     """Checks rows, each for itself; `problems` takes those without a user, an item or a time.
 
     Raises:
         InputError: a column is missing or holds another type.
     """
     path = table.path
-    user_values = table.require(user_column, "--user-column")
-    item_values = table.require(item_column, "--item-column")
-    time_values = table.require(timestamp_column, "--timestamp-column")
-    users, user_ids = factorize(user_values, path=path, name=user_column)
-    items, item_ids = factorize(item_values, path=path, name=item_column)
-    timestamps, readable = parse_timestamps(time_values, path=path, name=timestamp_column)
+    user_values = table.require(columns.user, "--user-column")
+    item_values = table.require(columns.item, "--item-column")
+    users, user_ids = factorize(user_values, path=path, name=columns.user)
+    items, item_ids = factorize(item_values, path=path, name=columns.item)
     usable = np.ones(len(table), bool)
 
     def reject(bad: np.ndarray, column: str, kind: str, describe: Callable[[int], str]) -> None:
@@ -152,17 +198,53 @@ def usable_rows(
         usable[positions] = False
         problems.add_rows(path, positions, table.locate, column=column, kind=kind, describe=describe)
 
-    reject(users < 0, user_column, EMPTY_ID, lambda row: "empty user id")
-    reject(items < 0, item_column, EMPTY_ID, lambda row: "empty item id")
-    reject(~readable, timestamp_column, TIMESTAMP, lambda row: _about_time(time_values[row].as_py()))
-    reject(
-        timestamps < 0,
-        timestamp_column,
-        NEGATIVE_TIMESTAMP,
-        lambda row: f"'{time_values[row].as_py()}' is before 1970 or negative; timestamps start at 0",
-    )
+    timestamps = np.arange(len(table), dtype=np.int64)
+    if columns.timestamp is not None:
+        name = columns.timestamp
+        time_values = table.require(name, "--timestamp-column", "--time none takes the order of rows")
+        times = parse_timestamps(time_values, path=path, name=name, unit=columns.time_unit)
+        timestamps = times.nanoseconds
+
+    reject(users < 0, columns.user, EMPTY_ID, lambda row: "empty user id")
+    reject(items < 0, columns.item, EMPTY_ID, lambda row: "empty item id")
+    if columns.timestamp is not None:
+        for kind, which in _TIME_PROBLEMS.items():
+            reject(
+                np.isin(times.outcome, which),
+                name,
+                kind,
+                lambda row: _about_time(time_values[row].as_py(), int(times.outcome[row])),
+            )
+    second = None
+    if columns.order:
+        order_values = table.require(columns.order, "--order-column")
+        values = parse_values(order_values, path=path, name=columns.order, what="values that order rows")
+        second = SecondKey(values.whole, values.billionths)
+        reject(
+            ~((values.number | values.date) & values.fits),
+            columns.order,
+            ORDER_VALUE,
+            lambda row: f"'{str(order_values[row].as_py())[:60]}' orders nothing; give a number or a date",
+        )
     kept = np.flatnonzero(usable)
-    return UsableRows(kept, users[kept], items[kept], timestamps[kept], user_ids, item_ids)
+    return UsableRows(
+        kept,
+        users[kept],
+        items[kept],
+        timestamps[kept],
+        user_ids,
+        item_ids,
+        None if second is None else second.take(kept),
+        None if columns.timestamp is None else SpellingTally.of(times, time_values, kept),
+    )
+
+
+def _first_rows(table: Table, spellings: SpellingTally | None) -> dict[str, int]:
+    """Spelling -> row number; nothing where there is one spelling, as finding rows may take a pass over the file."""
+    if spellings is None or len(spellings.first) < 2:
+        return {}
+    rows = table.locate(np.asarray(list(spellings.first.values()), np.int64))
+    return dict(zip(spellings.first, rows.tolist(), strict=True))
 
 
 def no_usable_row(path: str, rejected: int) -> InputError:
@@ -170,7 +252,29 @@ def no_usable_row(path: str, rejected: int) -> InputError:
     return InputError(f"{path}: no usable row is left ({rejected:,} rejected)")
 
 
-def _about_time(value: object) -> str:
-    if value is None or not str(value).strip():
+_TIME_PROBLEMS = {
+    TIMESTAMP: (
+        outcomes.EMPTY,
+        outcomes.UNREADABLE,
+        outcomes.DAY_AND_MONTH,
+        outcomes.NO_SUCH_DATE,
+        outcomes.UNCLEAR_UNIT,
+    ),
+    NEGATIVE_TIMESTAMP: (outcomes.EARLY,),
+    TIMESTAMP_RANGE: (outcomes.LATE,),
+}
+_ABOUT_TIMES = {
+    outcomes.UNREADABLE: "is no timestamp; give a number or a date, best in ISO-8601 such as 2014-05-12T10:30:00Z",
+    outcomes.DAY_AND_MONTH: "does not tell day and month apart; write year, month and day as in 2014-05-12",
+    outcomes.NO_SUCH_DATE: "is no date and time that exists",
+    outcomes.UNCLEAR_UNIT: "is too large for seconds and too small for a finer unit (or the other way round); name the "
+    "unit with --time-unit, and write dates as in 2014-05-12",
+    outcomes.EARLY: "is before 1970 or negative; timestamps start at 0",
+    outcomes.LATE: "is after 11 April 2262, where timestamps end; check the unit (--time-unit)",
+}
+
+
+def _about_time(value: object, outcome: int) -> str:
+    if outcome == outcomes.EMPTY:
         return "empty timestamp"
-    return f"'{str(value)[:60]}' is no timestamp; give an integer, a decimal or ISO-8601 such as 2014-05-12T10:30:00"
+    return f"'{str(value)[:60]}' {_ABOUT_TIMES[outcome]}"

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import time
+
 from h2rec_tf.config import DataConfig
 from h2rec_tf.data.catalogue import read_catalogue
 from h2rec_tf.data.dataset import prepare_events, split_events
 from h2rec_tf.data.dataset_report import DatasetReport
-from h2rec_tf.data.interactions import read_interactions
+from h2rec_tf.data.doubts import about_catalogue, about_interactions, voice
+from h2rec_tf.data.interactions import Columns, read_interactions
 from h2rec_tf.data.problems import Problems
 from h2rec_tf.data.sequences import Dataset
+from h2rec_tf.data.tallies import EventTally
 from h2rec_tf.errors import InputError
 
 
 def load_dataset(
     interactions_path: str, items_path: str, *, embeddings_path: str | None = None, config: DataConfig
 ) -> tuple[Dataset, DatasetReport]:
-    """Reads, checks, filters and splits.
+    """Reads, checks, filters and splits; doubts are logged as warnings.
 
     Args:
         interactions_path: CSV, TSV, JSON Lines or Parquet, the text formats also gzipped.
@@ -28,6 +32,7 @@ def load_dataset(
     """
     dataset, report = examine_dataset(interactions_path, items_path, embeddings_path=embeddings_path, config=config)
     report.problems.enforce(config.max_bad_rows)
+    voice(report.warnings)
     if dataset is None:
         raise InputError(report.failure)
     return dataset, report
@@ -51,18 +56,14 @@ def examine_dataset(
         embeddings_path=embeddings_path,
         max_bad_rows=None,
     )
-    interactions = read_interactions(
-        interactions_path,
-        user_column=config.user_column,
-        item_column=config.item_column,
-        timestamp_column=config.timestamp_column,
-        max_bad_rows=None,
-    )
+    columns = Columns.of(config)
+    interactions = read_interactions(interactions_path, columns, max_bad_rows=None)
     prepared = prepare_events(
         interactions,
         catalogue,
         min_user_interactions=config.min_user_interactions,
         min_item_interactions=config.min_item_interactions,
+        keep_repeats=config.repeats == "keep",
     )
     all_problems = Problems()
     all_problems.extend(problems)
@@ -84,6 +85,17 @@ def examine_dataset(
         catalogue=catalogue,
         dataset=dataset,
         problems=all_problems,
+        warnings=[
+            *about_interactions(
+                EventTally.of(prepared.matched, now=time.time_ns()),
+                interactions.spellings,
+                item_ids=catalogue.item_ids,
+                file=interactions.path,
+                columns=columns,
+                rows=interactions.spelling_rows,
+            ),
+            *about_catalogue(catalogue, file=items_path, title_column=config.title_column),
+        ],
         failure=failure,
     )
     return dataset, report

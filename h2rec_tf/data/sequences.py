@@ -16,7 +16,7 @@ class Sequences:
         user_ids: `[U]` strings.
         items: int32 `[total]`, item indices 1..N, users one after the other.
         offsets: int64 `[U + 1]`; user `u` owns `items[offsets[u]:offsets[u + 1]]`.
-        timestamps: int64 `[total]` or None; the data set's own unit, non-decreasing within a user.
+        timestamps: int64 `[total]` nanoseconds since 1970 in UTC, non-decreasing within a user; None without times.
     """
 
     user_ids: np.ndarray

@@ -52,6 +52,8 @@ def last_items(events: Events) -> tuple[Sequences, Holdout, Holdout]:
 def temporal(events: Events, *, validation_fraction: float, test_fraction: float) -> tuple[Sequences, Holdout, Holdout]:
     """The latest events are held out, by two points in time that are the same for all users.
 
+    Without times the points are places of rows: the last rows are held out.
+
     Every held-out event is one row: its item is the target, and all that its user did before is the history, also what
     was itself held out earlier. A user's first event has an empty history. Events at one time are never divided, so the
     shares are met as nearly as ties allow, and rather exceeded than missed.
@@ -129,4 +131,5 @@ def _sequences(events: Events, starts: np.ndarray, ends: np.ndarray) -> Sequence
     lengths = ends - starts
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
-    return Sequences(events.user_ids[events.users[starts]], events.items[places], offsets, events.timestamps[places])
+    times = events.timestamps[places] if events.timed else None
+    return Sequences(events.user_ids[events.users[starts]], events.items[places], offsets, times)

@@ -10,6 +10,7 @@ import numpy as np
 
 from h2rec_tf.atomic import write_atomically
 from h2rec_tf.data.dataset import build_dataset
+from h2rec_tf.data.decimals import BILLION
 from h2rec_tf.data.interactions import Interactions
 from h2rec_tf.data.sequences import Catalogue, Dataset, catalogue_order
 from h2rec_tf.data.synthetic_words import KINDS, MAKERS, QUALITIES, TOPICS
@@ -120,7 +121,7 @@ def planted_dataset(
         mean_length: of histories, above `min_length`.
 
     Returns:
-        Split leave-one-out; `timestamps` are positions.
+        Split leave-one-out; `timestamps` are positions as seconds.
 
     Raises:
         InputError: sizes that do not go together.
@@ -151,7 +152,7 @@ def planted_dataset(
     interactions = Interactions(
         users=user_rows.astype(np.int32),
         items=taken[user_rows, steps].astype(np.int32),
-        timestamps=steps.astype(np.int64),
+        timestamps=steps.astype(np.int64) * BILLION,
         user_ids=np.asarray([f"user-{number:05d}" for number in range(users)], object),
         item_ids=np.asarray(item_ids, object),
     )

@@ -34,8 +34,13 @@ class Table:
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()))) if self.columns else 0
 
-    def require(self, column: str, option: str) -> pa.ChunkedArray:
+    def require(self, column: str, option: str, otherwise: str = "") -> pa.ChunkedArray:
         """The named column.
+
+        Args:
+            column: its name.
+            option: names it on the command line.
+            otherwise: what to do where the file has no such column at all.
 
         Raises:
             InputError: there is none; the message lists the columns, the likely right one and the option to name it.
@@ -44,6 +49,7 @@ class Table:
             return self.columns[column]
         near = _nearest(column, self.available)
         hint = f"did you mean `{near}`? then pass {option} {near}" if near else f"name the right one with {option} NAME"
+        hint += f"; {otherwise}" if otherwise else ""
         message = f"missing column `{column}`; the file has {', '.join(self.available)}; {hint}"
         raise Problem(self.path, None, "", MISSING_COLUMN, message).error()
 

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import numpy as np
 
-from h2rec_tf.data.interactions import read_interactions
+from h2rec_tf.data.events import ordered_events
+from h2rec_tf.data.interactions import Columns, read_interactions
+from h2rec_tf.data.ordering import hash_ids
 
 
-def histories_of_users(
-    path: str, count: int, *, user_column: str, item_column: str, timestamp_column: str, seed: int = 0
-) -> list[list[str]]:
+def histories_of_users(path: str, count: int, columns: Columns, *, seed: int = 0) -> list[list[str]]:
     """Item ids, oldest first, of at most `count` users at random.
 
     Raises:
         InputError: the interactions file cannot be used.
     """
-    interactions = read_interactions(
-        path, user_column=user_column, item_column=item_column, timestamp_column=timestamp_column, max_bad_rows=None
+    interactions = read_interactions(path, columns, max_bad_rows=None)
+    events, _ = ordered_events(
+        interactions.users,
+        interactions.items + 1,
+        interactions.timestamps,
+        interactions.user_ids,
+        item_hashes=hash_ids(interactions.item_ids),
+        second=interactions.second,
+        timed=interactions.timed,
+        keep_repeats=True,
     )
-    users = np.random.default_rng(seed).permutation(len(interactions.user_ids))[:count]
-    order = np.lexsort((interactions.timestamps, interactions.users))
-    owners = interactions.users[order]
-    ids = interactions.item_ids[interactions.items[order]]
-    starts, stops = np.searchsorted(owners, users), np.searchsorted(owners, users, side="right")
-    return [ids[start:stop].tolist() for start, stop in zip(starts, stops, strict=True)]
+    ids = interactions.item_ids[events.items - 1]
+    histories = np.split(ids, events.starts[1:])
+    return [histories[user].tolist() for user in np.random.default_rng(seed).permutation(len(histories))[:count]]
 
 
 def histories_of_items(item_ids: np.ndarray, count: int, *, seed: int = 0) -> list[list[str]]:

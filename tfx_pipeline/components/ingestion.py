@@ -19,6 +19,7 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, proto_utils
 
 from h2rec_tf.config import Config, DataConfig
+from h2rec_tf.data.doubts import voice
 from h2rec_tf.errors import InputError
 from tfx_pipeline.constants import QUERY_MARKER, is_query
 from tfx_pipeline.ingestion.findings import REPEATS, Summary, read_summary
@@ -31,6 +32,9 @@ FINGERPRINT = "fingerprint"
 # Custom properties of example artifacts.
 REJECTED_ROWS = "rejected_rows"
 REPEATED_ROWS = "repeated_rows"
+WARNINGS = "warnings"
+# In the artifact: what to look at before the data is used, one JSON object a line.
+WARNINGS_FILE = os.path.join("warnings", "warnings.jsonl")
 
 _SHARD_BYTES = 64 << 20
 # Text that is compressed, or columns, take so many times their size.
@@ -71,6 +75,13 @@ class IngestionExecutor(base_beam_executor.BaseBeamExecutor, abc.ABC):
             )
         summary = read_summary(temporary)
         self.check(summary, settings=settings, inputs=input_dict)
+        voice(summary.doubts)
+        if summary.doubts:
+            io_utils.write_string_file(
+                os.path.join(examples.uri, WARNINGS_FILE),
+                "".join(json.dumps(doubt.to_dict(), ensure_ascii=False) + "\n" for doubt in summary.doubts),
+            )
+        examples.set_int_custom_property(WARNINGS, len(summary.doubts))
         examples.set_int_custom_property(REJECTED_ROWS, summary.total)
         examples.set_int_custom_property(REPEATED_ROWS, summary.counts.get(REPEATS, 0))
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)

@@ -32,6 +32,10 @@ _SETTINGS = (
     "user_column",
     "item_column",
     "timestamp_column",
+    "time",
+    "time_unit",
+    "order_column",
+    "repeats",
     "min_user_interactions",
     "min_item_interactions",
     "k_core_rounds",
@@ -64,6 +68,7 @@ class InteractionExampleGenExecutor(IngestionExecutor):
         add_interactions(
             pipeline,
             sources,
+            source=settings[SOURCE],
             data=data_config(settings),
             catalogue=split_patterns(inputs[constants.ITEMS], constants.ITEMS_SPLIT),
             shards=shard_count(sources),

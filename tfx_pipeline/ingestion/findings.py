@@ -14,15 +14,17 @@ import apache_beam as beam
 from apache_beam import pvalue
 from tfx.dsl.io import fileio
 
+from h2rec_tf.data.doubts import Doubt
 from h2rec_tf.data.problems import MALFORMED_ROW, Problem, Problems
 from h2rec_tf.data.stream import located
 from h2rec_tf.errors import InputError
 from tfx_pipeline.constants import is_query
 from tfx_pipeline.ingestion.sources import local_file
 
-# Tagged outputs of all steps: findings, and numbers that are summed over the whole run.
+# Tagged outputs of all steps: findings, numbers that are summed over the whole run, and what doubts are made of.
 FINDINGS = "findings"
 COUNTS = "counts"
+TALLIES = "tallies"
 
 # Counters beside those of rejected rows.
 ROWS = "usable rows"
@@ -58,12 +60,14 @@ class Summary:
         rejected: kind of problem -> rows.
         first: the first rejected rows, by source and row.
         fatal: errors that make a source unusable, in order of sources.
+        doubts: what to look at before the data is used.
     """
 
     counts: dict[str, int]
     rejected: dict[str, int]
     first: list[Problem]
     fatal: list[str]
+    doubts: list[Doubt]
 
     def check_sources(self) -> None:
         """Raises the first source's InputError, if one is unusable."""
@@ -100,6 +104,7 @@ def summarize(
     listed: int,
     rejected_prefix: str,
     summary_dir: str,
+    doubts: beam.PCollection | None = None,
 ) -> None:
     """Writes the summary for `read_summary`, and the rejected rows, one JSON object a line.
 
@@ -110,6 +115,7 @@ def summarize(
         listed: rejected rows that are written at most for each file; all are counted.
         rejected_prefix: prefix of the files of rejected rows.
         summary_dir: where the summary goes.
+        doubts: collection of `Doubt`, at most a few.
     """
     found = tuple(findings) | "AllFindings" >> beam.Flatten(pipeline=pipeline)
     exact = found | "Exact" >> beam.FlatMap(lambda finding: finding.problems.records[:listed] if finding.exact else [])
@@ -136,8 +142,14 @@ def summarize(
         | "Fatal" >> beam.FlatMap(lambda finding: [(finding.source, finding.fatal)] if finding.fatal else [])
         | "FirstFatal" >> beam.combiners.Top.Of(1, reverse=True)
     )
+    if doubts is None:
+        doubts = pipeline | "NoDoubts" >> beam.Create([], reshuffle=False)
     _ = totals | "WriteSummary" >> beam.Map(
-        _write_summary, pvalue.AsSingleton(first), pvalue.AsSingleton(fatal), os.path.join(summary_dir, _SUMMARY_FILE)
+        _write_summary,
+        pvalue.AsSingleton(first),
+        pvalue.AsSingleton(fatal),
+        pvalue.AsList(doubts),
+        os.path.join(summary_dir, _SUMMARY_FILE),
     )
 
 
@@ -150,6 +162,7 @@ def read_summary(summary_dir: str) -> Summary:
         rejected=values["rejected"],
         first=[Problem(**record) for record in values["first"]],
         fatal=values["fatal"],
+        doubts=[Doubt(**doubt) for doubt in values["doubts"]],
     )
 
 
@@ -197,7 +210,9 @@ def _sum_counts(parts: Iterable[dict[str, int]]) -> dict[str, int]:
     return dict(total)
 
 
-def _write_summary(counts: dict[str, int], first: list[Problem], fatal: list[tuple[str, str]], path: str) -> None:
+def _write_summary(
+    counts: dict[str, int], first: list[Problem], fatal: list[tuple[str, str]], doubts: list[Doubt], path: str
+) -> None:
     values: dict[str, Any] = {
         "counts": {name: count for name, count in counts.items() if not name.startswith(_REJECTED)},
         "rejected": {
@@ -205,6 +220,7 @@ def _write_summary(counts: dict[str, int], first: list[Problem], fatal: list[tup
         },
         "first": [problem.to_dict() for problem in first],
         "fatal": [text for _, text in fatal],
+        "doubts": [doubt.to_dict() for doubt in doubts],
     }
     fileio.makedirs(os.path.dirname(path))
     with fileio.open(path, "w") as file:

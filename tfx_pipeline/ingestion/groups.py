@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from apache_beam import pvalue
 
-from h2rec_tf.data.events import Events, distinct_events
+from h2rec_tf.data.events import Events, ordered_events
+from h2rec_tf.data.ordering import SecondKey
 from tfx_pipeline.ingestion.findings import COUNTS, REPEATS
-from tfx_pipeline.ingestion.rows import ShardRows
+from tfx_pipeline.ingestion.rows import ShardRows, catalogue_hashes
 
 # Rounds of the k-core that did not come to rest.
 UNSETTLED = "unsettled"
@@ -32,14 +33,21 @@ class Dropped:
     settled: bool = False
 
 
-def group_by_user(rows: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
-    """`(shard, ShardRows)` -> `(shard, Events)`, one a shard, sorted and each interaction once; and counters.
+def group_by_user(
+    rows: beam.PCollection, *, catalogue: tuple[str, ...], timed: bool, keep_repeats: bool
+) -> tuple[beam.PCollection, beam.PCollection]:
+    """`(shard, ShardRows)` -> `(shard, Events)`, one a shard, sorted; and counters.
 
     A shard holds all interactions of its users; the number of shards bounds what a worker holds.
+
+    Args:
+        rows: of all sources.
+        catalogue: patterns of the files of item examples.
+        timed: the data has times.
+        keep_repeats: exact repeats stay; else the first of each is kept.
     """
-    grouped = (
-        rows | "ByShard" >> beam.GroupByKey() | "Group" >> beam.ParDo(_Group()).with_outputs(COUNTS, main="events")
-    )
+    group = _Group(catalogue, timed=timed, keep_repeats=keep_repeats)
+    grouped = rows | "ByShard" >> beam.GroupByKey() | "Group" >> beam.ParDo(group).with_outputs(COUNTS, main="events")
     return grouped.events, grouped[COUNTS]
 
 
@@ -77,16 +85,30 @@ def k_core(
 
 
 class _Group(beam.DoFn):
+    def __init__(self, catalogue: tuple[str, ...], *, timed: bool, keep_repeats: bool):
+        self._catalogue = catalogue
+        self._timed = timed
+        self._keep_repeats = keep_repeats
+
     def process(self, element: tuple[int, Iterable[ShardRows]]) -> Iterator[object]:
         shard, parts = element
         parts = list(parts)
         starts = np.cumsum([0, *(len(part.user_ids) for part in parts)])
         codes, user_ids = pd.factorize(np.concatenate([part.user_ids for part in parts]))
-        events, repeats = distinct_events(
+        seconds = [part.second for part in parts if part.second is not None]
+        events, repeats = ordered_events(
             np.concatenate([codes[part.users + start] for part, start in zip(parts, starts[:-1], strict=True)]),
             np.concatenate([part.items for part in parts]),
             np.concatenate([part.timestamps for part in parts]),
             user_ids,
+            item_hashes=catalogue_hashes(self._catalogue),
+            second=SecondKey(
+                np.concatenate([key.whole for key in seconds]), np.concatenate([key.billionths for key in seconds])
+            )
+            if seconds
+            else None,
+            timed=self._timed,
+            keep_repeats=self._keep_repeats,
         )
         yield pvalue.TaggedOutput(COUNTS, {REPEATS: repeats})
         yield shard, events

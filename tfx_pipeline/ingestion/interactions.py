@@ -9,14 +9,15 @@ from apache_beam import pvalue
 
 from h2rec_tf.config import DataConfig
 from h2rec_tf.data.dataset import nothing_left
-from h2rec_tf.data.interactions import no_usable_row
+from h2rec_tf.data.interactions import Columns, no_usable_row
 from h2rec_tf.data.splits import nobody_to_hold_out, nothing_to_train_on
 from h2rec_tf.errors import InputError
 from h2rec_tf.names import SPLITS, TEST, TRAIN, VALIDATION
 from tfx_pipeline.ingestion.cuts import temporal_cuts
+from tfx_pipeline.ingestion.doubts import interaction_doubts
 from tfx_pipeline.ingestion.findings import FINDINGS, REJECTED_FILES, ROWS, Summary, summarize
 from tfx_pipeline.ingestion.groups import UNSETTLED, group_by_user, k_core
-from tfx_pipeline.ingestion.rows import Columns, read_rows
+from tfx_pipeline.ingestion.rows import read_rows
 from tfx_pipeline.ingestion.shards import WriteShard
 
 
@@ -24,6 +25,7 @@ def add_interactions(
     pipeline: beam.Pipeline,
     sources: list[str],
     *,
+    source: str,
     data: DataConfig,
     catalogue: tuple[str, ...],
     shards: int,
@@ -39,23 +41,34 @@ def add_interactions(
     Args:
         pipeline: to add to.
         sources: paths of files, or queries.
+        source: path, pattern or query that they come from, for messages.
         data: columns, filters and split.
         catalogue: patterns of the files of item examples.
         shards: of users, each a file in every split.
         uri: directory of the artifact; rejected rows go there.
         split_uris: split -> directory.
         temporary: directory for growing files and the summary.
+
+    Raises:
+        InputError: nothing orders the rows, or two things do.
     """
+    columns = Columns.of(data)
     checked = read_rows(
         pipeline,
         sources,
-        columns=Columns(data.user_column, data.item_column, data.timestamp_column),
+        columns=columns,
         catalogue=catalogue,
         shards=shards,
         listed=data.max_bad_rows + 1,
     )
-    events, repeats = group_by_user(checked.rows)
+    events, repeats = group_by_user(
+        checked.rows,
+        catalogue=catalogue,
+        timed=columns.timestamp is not None,
+        keep_repeats=data.repeats == "keep",
+    )
     counts = [*checked.counts, repeats]
+    doubts = interaction_doubts(events, checked.spellings, source=source, columns=columns, catalogue=catalogue)
     if max(data.min_user_interactions, data.min_item_interactions) > 1:
         events, unsettled = k_core(
             events,
@@ -84,6 +97,7 @@ def add_interactions(
         listed=data.max_bad_rows + 1,
         rejected_prefix=os.path.join(uri, REJECTED_FILES),
         summary_dir=temporary,
+        doubts=doubts,
     )
 
 

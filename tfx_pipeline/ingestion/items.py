@@ -12,12 +12,13 @@ from apache_beam import pvalue
 
 from h2rec_tf.config import DataConfig
 from h2rec_tf.data.catalogue import catalogue_of, read_catalogue
+from h2rec_tf.data.doubts import about_catalogue
 from h2rec_tf.data.problems import Problems
 from h2rec_tf.data.sequences import Catalogue
 from h2rec_tf.errors import InputError
 from tfx_pipeline.constants import QUERY_MARKER, is_query
 from tfx_pipeline.examples import encode_items
-from tfx_pipeline.ingestion.findings import FINDINGS, REJECTED_FILES, Finding, summarize
+from tfx_pipeline.ingestion.findings import FINDINGS, REJECTED_FILES, TALLIES, Finding, summarize
 from tfx_pipeline.ingestion.rows import query_piece, renamed
 from tfx_pipeline.ingestion.shards import write_shard
 from tfx_pipeline.ingestion.sources import local_file
@@ -57,7 +58,9 @@ def add_items(
         )
     else:
         rows = pipeline | "File" >> beam.Create([None])
-    read = rows | "ReadItems" >> beam.ParDo(_ReadItems(source, embeddings, data)).with_outputs(FINDINGS, main="items")
+    read = rows | "ReadItems" >> beam.ParDo(_ReadItems(source, embeddings, data)).with_outputs(
+        FINDINGS, TALLIES, main="items"
+    )
     written = (
         read["items"]
         | "Spread" >> beam.Reshuffle()
@@ -71,11 +74,12 @@ def add_items(
         listed=data.max_bad_rows + 1,
         rejected_prefix=os.path.join(uri, REJECTED_FILES),
         summary_dir=temporary,
+        doubts=read[TALLIES],
     )
 
 
 class _ReadItems(beam.DoFn):
-    """Rows of a query, or None for the file -> `(shard, shards, batches of examples)`, and findings."""
+    """Rows of a query, or None for the file -> `(shard, shards, batches of examples)`, findings, and doubts."""
 
     def __init__(self, source: str, embeddings: str, data: DataConfig):
         self._source = source
@@ -90,6 +94,8 @@ class _ReadItems(beam.DoFn):
             return
         if problems.total:
             yield pvalue.TaggedOutput(FINDINGS, Finding(self._source, problems, exact=True))
+        for doubt in about_catalogue(catalogue, file=self._source, title_column=self._data.title_column):
+            yield pvalue.TaggedOutput(TALLIES, doubt)
         batches = list(encode_items(catalogue))
         shards = -(-len(batches) // _BATCHES)
         for shard in range(shards):

@@ -9,33 +9,28 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import tensorflow as tf
 from apache_beam import pvalue
 
 from h2rec_tf import names
 from h2rec_tf.data.events import add_unknown_items, match_items
-from h2rec_tf.data.interactions import usable_rows
+from h2rec_tf.data.identifiers import folded
+from h2rec_tf.data.interactions import Columns, usable_rows
+from h2rec_tf.data.ordering import SecondKey, hash_ids
 from h2rec_tf.data.problems import Problems
 from h2rec_tf.data.sequences import catalogue_order
+from h2rec_tf.data.spellings import SpellingTally
 from h2rec_tf.data.stream import Piece, read_pieces
 from h2rec_tf.errors import InputError
 from tfx_pipeline.constants import QUERY_MARKER, is_query
-from tfx_pipeline.ingestion.findings import COUNTS, FINDINGS, ROWS, Finding
+from tfx_pipeline.ingestion.findings import COUNTS, FINDINGS, ROWS, TALLIES, Finding
 from tfx_pipeline.ingestion.sources import local_file
 
 # Rows of a query that are checked at once.
 _QUERY_ROWS = 1 << 14
-
-
-@dataclasses.dataclass(frozen=True)
-class Columns:
-    """Names of the columns of interactions."""
-
-    user: str
-    item: str
-    timestamp: str
+# Of the number of a row in its file.
+_ROW_BITS = 40
 
 
 class ShardRows(NamedTuple):
@@ -44,23 +39,26 @@ class ShardRows(NamedTuple):
     Attributes:
         users: int32 `[n]`, places in `user_ids`.
         items: int32 `[n]`, item indices.
-        timestamps: int64 `[n]`.
+        timestamps: int64 `[n]`, nanoseconds, or what orders rows without times.
         user_ids: `[U]` distinct strings.
+        second: what orders events of one user at one time, or None.
     """
 
     users: np.ndarray
     items: np.ndarray
     timestamps: np.ndarray
     user_ids: np.ndarray
+    second: SecondKey | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class CheckedRows:
-    """Collections of `read_rows`: usable rows by user shard, findings, counters."""
+    """Collections of `read_rows`: usable rows by user shard, findings, counters, spellings of times."""
 
     rows: beam.PCollection
     findings: list[beam.PCollection]
     counts: list[beam.PCollection]
+    spellings: beam.PCollection
 
 
 def read_rows(
@@ -84,9 +82,16 @@ def read_rows(
 
     Returns:
         Elements `(shard, ShardRows)`.
+
+    Raises:
+        InputError: a query, and no time to order its rows by.
     """
     files = [source for source in sources if not is_query(source)]
-    wanted = (columns.user, columns.item, columns.timestamp)
+    wanted = columns.names
+    if columns.timestamp is None and len(files) < len(sources):
+        raise InputError(
+            "--time none: rows of a query come in no order; select a time, and name it with --timestamp-column"
+        )
     parts = []
     findings = []
     if files:
@@ -111,9 +116,11 @@ def read_rows(
         | "AllPieces" >> beam.Flatten(pipeline=pipeline)
         | "SpreadPieces" >> beam.Reshuffle()
         | "CheckRows"
-        >> beam.ParDo(_CheckRows(columns, catalogue, shards, listed)).with_outputs(FINDINGS, COUNTS, main="rows")
+        >> beam.ParDo(_CheckRows(columns, catalogue, shards, listed, files)).with_outputs(
+            FINDINGS, COUNTS, TALLIES, main="rows"
+        )
     )
-    return CheckedRows(checked.rows, [*findings, checked[FINDINGS]], [checked[COUNTS]])
+    return CheckedRows(checked.rows, [*findings, checked[FINDINGS]], [checked[COUNTS]], checked[TALLIES])
 
 
 def query_piece(rows: list[dict[str, Any]], source: str, wanted: tuple[str, ...]) -> Piece:
@@ -150,6 +157,12 @@ def catalogue_ids(patterns: tuple[str, ...]) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=1)
+def catalogue_hashes(patterns: tuple[str, ...]) -> np.ndarray:
+    """uint64 `[N]`, `hash_ids` of the `catalogue_ids`."""
+    return hash_ids(catalogue_ids(patterns))
+
+
+@functools.lru_cache(maxsize=1)
 def _catalogue_index(patterns: tuple[str, ...]) -> dict[str, int]:
     return {item_id: row + 1 for row, item_id in enumerate(catalogue_ids(patterns).tolist())}
 
@@ -182,40 +195,37 @@ def renamed(problems: Problems, files: Mapping[str, str]) -> Problems:
 
 
 class _CheckRows(beam.DoFn):
-    """Piece -> `(shard, ShardRows)`, findings and counters."""
+    """Piece -> `(shard, ShardRows)`, findings, counters and spellings of times."""
 
-    def __init__(self, columns: Columns, catalogue: tuple[str, ...], shards: int, listed: int):
+    def __init__(self, columns: Columns, catalogue: tuple[str, ...], shards: int, listed: int, files: list[str]):
         self._columns = columns
         self._catalogue = catalogue
         self._shards = shards
         self._listed = listed
+        self._files = files
 
     def process(self, piece: Piece) -> Iterator[Any]:
         problems = Problems(self._listed)
         problems.extend(piece.problems)
         try:
-            rows, usable = self._checked(piece, problems)
+            rows, usable, spellings = self._checked(piece, problems)
         except InputError as error:
             yield pvalue.TaggedOutput(FINDINGS, Finding(piece.path, fatal=str(error)))
             return
         if problems.total:
             yield pvalue.TaggedOutput(FINDINGS, Finding(piece.path, problems))
         yield pvalue.TaggedOutput(COUNTS, {ROWS: usable})
+        if spellings is not None:
+            yield pvalue.TaggedOutput(TALLIES, spellings)
         yield from by_shard(rows, self._shards)
 
-    def _checked(self, piece: Piece, problems: Problems) -> tuple[ShardRows, int]:
-        """The rows with known items, and how many had all they need."""
+    def _checked(self, piece: Piece, problems: Problems) -> tuple[ShardRows, int, SpellingTally | None]:
+        """The rows with known items, how many had all they need, and how their times are spelled."""
         if not piece.available:
             nothing = np.zeros(0, np.int32)
-            return ShardRows(nothing, nothing, nothing.astype(np.int64), np.zeros(0, object)), 0
+            return ShardRows(nothing, nothing, nothing.astype(np.int64), np.zeros(0, object)), 0, None
         table = piece.table(problems)
-        rows = usable_rows(
-            table,
-            user_column=self._columns.user,
-            item_column=self._columns.item,
-            timestamp_column=self._columns.timestamp,
-            problems=problems,
-        )
+        rows = usable_rows(table, self._columns, problems)
         items = match_items(rows.items, rows.item_ids, _catalogue_index(self._catalogue))
         add_unknown_items(
             problems,
@@ -226,14 +236,23 @@ class _CheckRows(beam.DoFn):
             item_of=lambda row: rows.item_ids[rows.items[row]],
         )
         known = np.flatnonzero(items)
-        return ShardRows(rows.users[known], items[known], rows.timestamps[known], rows.user_ids), len(rows.kept)
+        times = rows.timestamps
+        if self._columns.timestamp is None:
+            # Without times the order of files, then that of rows; a piece knows its rows by number.
+            times = self._files.index(piece.path) << _ROW_BITS | table.locate(rows.kept)
+        second = None if rows.second is None else rows.second.take(known)
+        usable = ShardRows(rows.users[known], items[known], times[known], rows.user_ids, second)
+        return usable, len(rows.kept), rows.spellings
 
 
 def by_shard(rows: ShardRows, shards: int) -> Iterator[tuple[int, ShardRows]]:
-    """Deals rows to shards by a hash of the user id that is the same in every process."""
+    """Deals rows to shards by a hash of the user id that is the same in every process.
+
+    Ids that differ only by case or by blanks at their edges come to one shard, where they are noticed.
+    """
     if not len(rows.users):
         return
-    shard_of_user = (pd.util.hash_array(rows.user_ids.astype(object), categorize=False) % shards).astype(np.int64)
+    shard_of_user = (hash_ids(folded(rows.user_ids).to_numpy(zero_copy_only=False)) % shards).astype(np.int64)
     shard = shard_of_user[rows.users]
     order = np.argsort(shard, kind="stable")
     starts = np.flatnonzero(np.diff(shard[order], prepend=-1))
@@ -242,5 +261,11 @@ def by_shard(rows: ShardRows, shards: int) -> Iterator[tuple[int, ShardRows]]:
         users, codes = np.unique(rows.users[part], return_inverse=True)
         yield (
             int(shard[part[0]]),
-            ShardRows(codes.astype(np.int32), rows.items[part], rows.timestamps[part], rows.user_ids[users]),
+            ShardRows(
+                codes.astype(np.int32),
+                rows.items[part],
+                rows.timestamps[part],
+                rows.user_ids[users],
+                None if rows.second is None else rows.second.take(part),
+            ),
         )

@@ -98,15 +98,17 @@ def run_local(*, files: DataFiles, config: Config, root: str, beam_args: Sequenc
             *([constants.EXAMPLE_VALIDATOR] if config.validation.serving_requests else []),
         )
         runner = LocalRunner(progress, uncached=uncached)
-        training = logging.getLogger("h2rec_tf.training")
-        training.addHandler(progress)
+        shown = [logging.getLogger(name) for name in ("h2rec_tf.training", "h2rec_tf.data.doubts")]
+        for logger in shown:
+            logger.addHandler(progress)
         try:
             runner.run(definition)
         except H2RecError as error:
             progress.say("")
             raise type(error)(f"{error} (log: {log})") from error
         finally:
-            training.removeHandler(progress)
+            for logger in shown:
+                logger.removeHandler(progress)
         progress.say(f"total {time.perf_counter() - begin:.1f} s")
         return summarize(runner.runs)
 
@@ -135,7 +137,7 @@ def _infra_validation(choice: str) -> bool:
 
 
 class _Lines(logging.Handler):
-    """One line a component on stderr, and under the Trainer's one an epoch where no progress bar shows them."""
+    """One line a component on stderr, under it warnings about data, and epochs where no progress bar shows them."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -155,8 +157,8 @@ class _Lines(logging.Handler):
         click.echo(f"{start} cached" if cached else f"{start} {seconds:.1f} s", err=True)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """An epoch's figures, as the training function logs them."""
-        if self._bars:
+        """An epoch's figures, as the training function logs them, and warnings about the data."""
+        if self._bars and record.levelno < logging.WARNING:
             return
         click.echo(("\n" if self._line else "") + f"    {record.getMessage()}", err=True)
         self._line = ""
