@@ -58,3 +58,7 @@ SCORES = "scores"
 EMBEDDING = "embedding"
 LEARNED_EMBEDDING = "learned_embedding"
 EXAMPLES = "examples"
+
+# Beside an exported graph: a folder that servers pass over, and in it the file that tells whose model it is.
+EXTRA_DIR = "assets.extra"
+LIMITS_FILE = "h2rec.json"

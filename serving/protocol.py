@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
 
 _PACKAGE = "h2rec.serving"
 # One message a line: `Name: type field = number; ...`; `map Type field` has string keys, `[Type] field` repeats.
@@ -49,6 +50,18 @@ GET_MODEL_STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
 
 # ModelVersionStatus.State.
 STATES = {0: "UNKNOWN", 10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
+
+
+def parse(kind: Any, content: bytes) -> Any:
+    """The message of a class that bytes hold, all of them: `FromString` passes over what follows a stray end of a group.
+
+    Raises:
+        DecodeError: they hold none.
+    """
+    message = kind()
+    if message.MergeFromString(content) != len(content):
+        raise DecodeError("bytes follow the end of the message")
+    return message
 
 
 def _messages() -> dict[str, Any]:

@@ -14,11 +14,10 @@ from h2rec_tf.errors import InputError
 from h2rec_tf.export.serving_model import ServingModel
 from h2rec_tf.export.signatures import serving_signatures
 from h2rec_tf.models.exported import newest_version
+from h2rec_tf.names import EXTRA_DIR, LIMITS_FILE
 from h2rec_tf.text.base import TextEncoder
 from h2rec_tf.text.factory import load_text_encoder
 
-EXTRA_DIR = "assets.extra"
-LIMITS_FILE = "h2rec.json"
 ENCODER_DIR = "text_encoder"
 
 

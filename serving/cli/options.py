@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import pathlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from h2rec_tf.errors import InputError
-from serving.server.options import Security
+from serving.server.options import MEBIBYTE, Limits, Security
 
 if TYPE_CHECKING:
     from serving.client import Connection
@@ -22,7 +23,7 @@ def listening(defaults: Any) -> Callable[[Any], Any]:
     """Adds the options of a server; `listening_values` makes fields of them.
 
     Args:
-        defaults: an object with `host`, `port` and `grace_seconds`.
+        defaults: an object with `host`, `port`, `limits` and `grace_seconds`.
     """
     options = (
         click.option("--host", default=defaults.host, show_default=True, help="Address to listen on."),
@@ -46,6 +47,27 @@ def listening(defaults: Any) -> Callable[[Any], Any]:
             "--access-log", default="", metavar="FILE", help="One JSON line a request, without histories; - is stderr."
         ),
         click.option(
+            "--max-request-mib",
+            default=defaults.limits.request_bytes // MEBIBYTE,
+            show_default=True,
+            type=click.IntRange(1, 2048),
+            help="Largest request decoded, all of its inputs together.",
+        ),
+        click.option(
+            "--max-held-mib",
+            default=defaults.limits.held_bytes // MEBIBYTE,
+            show_default=True,
+            type=click.IntRange(min=1),
+            help="The same for all requests at a time; more are told to try again.",
+        ),
+        click.option(
+            "--max-list",
+            default=defaults.limits.list_length,
+            show_default=True,
+            type=click.IntRange(min=1),
+            help="Longest row of any other input of strings than a history, such as `exclude`.",
+        ),
+        click.option(
             "--grace-seconds",
             default=defaults.grace_seconds,
             show_default=True,
@@ -56,8 +78,13 @@ def listening(defaults: Any) -> Callable[[Any], Any]:
     return lambda command: _with(command, options)
 
 
-def listening_values(given: dict[str, Any]) -> dict[str, Any]:
-    """Fields of a server's options from what `listening` was given."""
+def listening_values(given: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    """Fields of a server's options from what `listening` was given.
+
+    Args:
+        given: values by name.
+        limits: those that `listening` has no options for.
+    """
     port, rest_port = given["port"], given["rest_port"]
     if rest_port is None:
         rest_port = port + 1 if 0 < port < 65535 else 0
@@ -73,6 +100,12 @@ def listening_values(given: dict[str, Any]) -> dict[str, Any]:
             insecure_public=given["insecure_public"],
         ),
         "access_log": given["access_log"],
+        "limits": dataclasses.replace(
+            limits,
+            request_bytes=given["max_request_mib"] * MEBIBYTE,
+            held_bytes=given["max_held_mib"] * MEBIBYTE,
+            list_length=given["max_list"],
+        ),
         "grace_seconds": given["grace_seconds"],
     }
 

@@ -129,23 +129,23 @@ def serve(
         parallel=given["parallel"],
         enabled=not given["no_batching"],
     )
+    limits = Limits(
+        message_bytes=given["max_message_mib"] * MEBIBYTE,
+        batch_size=given["max_batch_size"],
+        history_length=given["max_history"],
+        k=given["max_k"],
+        seconds=given["max_seconds"],
+        concurrent=given["max_concurrent"],
+    )
     options = ServerOptions(
         model_dir=model_dir or "",
         model_name=model_name or _DEFAULTS.model_name,
         model_config_file=model_config_file or "",
         poll_seconds=given["poll_seconds"],
-        limits=Limits(
-            message_bytes=given["max_message_mib"] * MEBIBYTE,
-            batch_size=given["max_batch_size"],
-            history_length=given["max_history"],
-            k=given["max_k"],
-            seconds=given["max_seconds"],
-            concurrent=given["max_concurrent"],
-        ),
         batching=batching,
         op_threads=given["op_threads"],
         log_inputs=given["log_inputs"],
-        **listening_values(given),
+        **listening_values(given, limits),
     )
     if batching_parameters_file or monitoring_config_file:
         from serving.server import config_files

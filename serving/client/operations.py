@@ -6,12 +6,17 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
+import grpc
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from serving import protocol, tensors
-from serving.client.results import ModelMetadata, SignatureSpec, TensorSpec, VersionStatus
+from serving.budget import Budget
+from serving.client.results import ModelMetadata, ServerError, SignatureSpec, TensorSpec, VersionStatus
 
 T = TypeVar("T")
+# What an answer may take decoded; eight times the largest message that is taken.
+_MOST_DECODED = 1 << 29
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,13 +65,20 @@ def status(model: Model) -> Operation[list[VersionStatus]]:
 
 
 def _outputs(response: bytes) -> dict[str, np.ndarray]:
-    message = protocol.PredictResponse.FromString(response)
-    return {alias: tensors.decode(proto) for alias, proto in message.outputs.items()}
+    budget = Budget(_MOST_DECODED)
+    try:
+        message = protocol.parse(protocol.PredictResponse, response)
+        return {alias: tensors.decode(proto, budget) for alias, proto in message.outputs.items()}
+    except (DecodeError, ValueError) as error:
+        raise _unreadable(error) from error
 
 
 def _metadata(response: bytes) -> ModelMetadata:
-    message = protocol.GetModelMetadataResponse.FromString(response)
-    signatures = protocol.SignatureDefMap.FromString(message.metadata["signature_def"].value)
+    try:
+        message = protocol.parse(protocol.GetModelMetadataResponse, response)
+        signatures = protocol.parse(protocol.SignatureDefMap, message.metadata["signature_def"].value)
+    except DecodeError as error:
+        raise _unreadable(error) from error
     return ModelMetadata(
         name=message.model_spec.name,
         version=message.model_spec.version.value,
@@ -82,12 +94,21 @@ def _metadata(response: bytes) -> ModelMetadata:
 
 
 def _statuses(response: bytes) -> list[VersionStatus]:
-    message = protocol.GetModelStatusResponse.FromString(response)
+    try:
+        message = protocol.parse(protocol.GetModelStatusResponse, response)
+    except DecodeError as error:
+        raise _unreadable(error) from error
     found = [
         VersionStatus(entry.version, protocol.STATES.get(entry.state, str(entry.state)), entry.status.error_message)
         for entry in message.model_version_status
     ]
     return sorted(found, key=lambda entry: -entry.version)
+
+
+def _unreadable(error: Exception) -> ServerError:
+    return ServerError(
+        grpc.StatusCode.DATA_LOSS, f"the server's answer cannot be read ({error}); is it a model server that answers?"
+    )
 
 
 def _tensor_spec(info: Any) -> TensorSpec:

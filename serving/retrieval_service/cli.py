@@ -86,7 +86,7 @@ def serve(
         name=name,
         model_ca=model_ca,
         model_token=token(model_token_file) if model_token_file else "",
-        **listening_values(given),
+        **listening_values(given, _DEFAULTS.limits),
         store=StoreOptions(
             index=IndexConfig(kind=index_kind),
             snapshot_log_bytes=snapshot_log_mib * MEBIBYTE,

@@ -54,7 +54,14 @@ class LocalModel:
         self.path = str(path)
         self.version = int(path.name) if path.name.isdigit() else 0
         self._servable = Servable.load(self.version, self.path)
-        self._limits = Limits(batch_size=_UNLIMITED, history_length=_UNLIMITED, k=_UNLIMITED)
+        # What comes here was held to the service's own limits.
+        self._limits = Limits(
+            request_bytes=1 << 62,
+            batch_size=_UNLIMITED,
+            history_length=_UNLIMITED,
+            list_length=_UNLIMITED,
+            k=_UNLIMITED,
+        )
 
     def inputs(self, signature: str) -> set[str]:
         """As `Model`."""

@@ -11,6 +11,7 @@ import numpy as np
 from h2rec_tf import names, retrieval
 from serving.retrieval_service.checks import check_vectors, checked_ids, decoded, encoded, lenient_text
 from serving.retrieval_service.engine import Engine
+from serving.retrieval_service.exclusions import Exclusions
 from serving.retrieval_service.log import LogWriteError
 from serving.retrieval_service.mutations import Delete, Mutation, Upsert
 from serving.retrieval_service.results import Hit, Written
@@ -30,8 +31,9 @@ from serving.retrieval_service.signatures import (
 from serving.retrieval_service.towers import ItemTower, QueryTower
 from serving.retrieval_service.write_thread import UnavailableError
 from serving.server.errors import RequestError
+from serving.server.options import Limits
 
-_LONGEST_TITLE, _LONGEST_EXCLUDE = 16 * 1024, 10_000
+_LONGEST_TITLE = 16 * 1024
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -45,6 +47,7 @@ class Operations:
         query_tower: for histories; None: searches by vector only.
         item_tower: for upserts without vectors; None: vectors only.
         search_rows: most rows of one search.
+        answer_bytes: most bytes of an answer.
     """
 
     def __init__(
@@ -55,9 +58,11 @@ class Operations:
         query_tower: QueryTower | None = None,
         item_tower: ItemTower | None = None,
         search_rows: int = 1024,
+        answer_bytes: int = Limits.message_bytes,
     ) -> None:
         self._engine = engine
         self._search_rows = search_rows
+        self._answer_bytes = answer_bytes
         self._width = width
         self._query_tower = query_tower
         self._item_tower = item_tower
@@ -97,28 +102,26 @@ class Operations:
     def _recommend(self, inputs: Arrays) -> dict[str, np.ndarray]:
         histories = inputs[names.HISTORY]
         if not len(histories):
-            return _found([])
+            return self._found([])
         if self._query_tower is None:
             raise RequestError.failed_precondition("the service has no model to turn histories into vectors")
-        excluded = self._excluded(inputs, len(histories))
-        for row, history in zip(excluded, histories, strict=True):
-            row.update(lenient_text(item_id) for item_id in history)
+        excluded = self._excluded(inputs, histories)
         users, k = self._query_tower.user_vectors(histories), int(inputs[names.K])
         known = users.any(axis=1)
         hits = self._hits(users, np.flatnonzero(known).tolist(), k, excluded)
         unknown = np.flatnonzero(~known)
         if len(unknown):
             # A zero vector would find any items at all.
-            popular = self._query_tower.popular(k, [excluded[row] for row in unknown])
+            popular = self._query_tower.popular(k, excluded.of_rows(unknown.tolist()))
             for row, found in zip(unknown, popular, strict=True):
                 hits[row] = self._held(found)
-        return _found(hits)
+        return self._found(hits)
 
-    def _hits(self, queries: np.ndarray, rows: Sequence[int], k: int, excluded: list[set[str]]) -> list[list[Hit]]:
+    def _hits(self, queries: np.ndarray, rows: Sequence[int], k: int, excluded: Exclusions) -> list[list[Hit]]:
         """A search for some rows of the queries; the others find nothing."""
         hits: list[list[Hit]] = [[] for _ in queries]
         if len(rows):
-            found = self._engine.index.search(queries[rows], k, [excluded[row] for row in rows])
+            found = self._engine.index.search(queries[rows], k, excluded.of_rows(rows))
             for row, entries in zip(rows, found, strict=True):
                 hits[row] = entries
         return hits
@@ -136,20 +139,20 @@ class Operations:
     def _search(self, inputs: Arrays) -> dict[str, np.ndarray]:
         vectors = inputs[names.VECTORS]
         check_vectors(vectors, names.VECTORS, self._width)
-        excluded = self._excluded(inputs, len(vectors))
-        return _found(self._hits(vectors, range(len(vectors)), int(inputs[names.K]), excluded))
+        excluded = self._excluded(inputs, np.empty((len(vectors), 0), object))
+        return self._found(self._hits(vectors, range(len(vectors)), int(inputs[names.K]), excluded))
 
     def _similar_items(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        # An item is not similar to itself.
+        excluded = self._excluded(inputs, inputs[names.ITEM_IDS][:, None])
         item_ids = [lenient_text(item_id) for item_id in inputs[names.ITEM_IDS]]
-        excluded = self._excluded(inputs, len(item_ids))
         vectors = np.zeros((len(item_ids), self._width), np.float32)
         known = []
         for row, vector in enumerate(self._engine.index.vectors(item_ids)):
             if vector is not None:
                 vectors[row] = vector
-                excluded[row].add(item_ids[row])
                 known.append(row)
-        return _found(self._hits(vectors, known, int(inputs[names.K]), excluded))
+        return self._found(self._hits(vectors, known, int(inputs[names.K]), excluded))
 
     def _item_embedding(self, inputs: Arrays) -> dict[str, np.ndarray]:
         found = self._engine.index.vectors([lenient_text(item_id) for item_id in inputs[names.ITEM_IDS]])
@@ -160,6 +163,7 @@ class Operations:
 
     def _item_titles(self, inputs: Arrays) -> dict[str, np.ndarray]:
         titles = self._engine.index.titles([lenient_text(item_id) for item_id in inputs[names.ITEM_IDS]])
+        self._check_answer(sum(map(len, titles)))
         return {names.TITLES: encoded(titles)}
 
     def _upsert(self, inputs: Arrays) -> dict[str, np.ndarray]:
@@ -230,32 +234,33 @@ class Operations:
                 vectors[new] = tower.from_text_vectors(inputs[TEXT_VECTORS][new])
         return vectors, titles
 
-    def _excluded(self, inputs: Arrays, rows: int) -> list[set[str]]:
-        """A set of ids for each row; one list stands for all."""
+    def _excluded(self, inputs: Arrays, own: np.ndarray) -> Exclusions:
+        """A set of ids for each row of `own`, object `[B, T]`, which are among them; one list stands for all."""
+        rows = len(own)
         if rows > self._search_rows:
             raise RequestError.invalid(f"the request has {rows} rows, at most {self._search_rows} are searched")
         lists = inputs[names.EXCLUDE]
         if len(lists) not in (1, rows):
             raise RequestError.invalid(f"input `{names.EXCLUDE}` has {len(lists)} rows for {rows} queries")
-        if lists.shape[1] > _LONGEST_EXCLUDE:
-            raise RequestError.invalid(
-                f"input `{names.EXCLUDE}` is {lists.shape[1]} long, at most {_LONGEST_EXCLUDE} are taken"
-            )
-        sets = [{lenient_text(item_id) for item_id in row} for row in lists]
-        return sets if len(lists) == rows else [set(sets[0]) for _ in range(rows)]
+        return Exclusions(lists, own)
 
+    def _found(self, hits: list[list[Hit]]) -> dict[str, np.ndarray]:
+        """Rows of the longest length; "" and the lowest score where a row has fewer."""
+        self._check_answer(sum(len(hit.item_id) + len(hit.title) for entries in hits for hit in entries))
+        width = max(map(len, hits), default=0)
+        ids, titles = np.full((len(hits), width), b"", object), np.full((len(hits), width), b"", object)
+        scores = np.full((len(hits), width), retrieval.LOWEST, np.float32)
+        for row, entries in enumerate(hits):
+            for column, hit in enumerate(entries):
+                ids[row, column], titles[row, column] = hit.item_id.encode(), hit.title.encode()
+                scores[row, column] = hit.score
+        counts = np.asarray([len(entries) for entries in hits], np.int32)
+        return {names.ITEM_IDS: ids, names.TITLES: titles, names.SCORES: scores, names.COUNT: counts}
 
-def _found(hits: list[list[Hit]]) -> dict[str, np.ndarray]:
-    """Rows of the longest length; "" and the lowest score where a row has fewer."""
-    width = max(map(len, hits), default=0)
-    ids, titles = np.full((len(hits), width), b"", object), np.full((len(hits), width), b"", object)
-    scores = np.full((len(hits), width), retrieval.LOWEST, np.float32)
-    for row, entries in enumerate(hits):
-        for column, hit in enumerate(entries):
-            ids[row, column], titles[row, column] = hit.item_id.encode(), hit.title.encode()
-            scores[row, column] = hit.score
-    counts = np.asarray([len(entries) for entries in hits], np.int32)
-    return {names.ITEM_IDS: ids, names.TITLES: titles, names.SCORES: scores, names.COUNT: counts}
+    def _check_answer(self, size: int) -> None:
+        """Before the texts of an answer are copied: they have at least `size` bytes."""
+        if size > self._answer_bytes:
+            raise RequestError.answer_too_large(size, self._answer_bytes)
 
 
 def _written(written: Written, asked: Sequence[str], changed: Sequence[str]) -> dict[str, np.ndarray]:

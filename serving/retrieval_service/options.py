@@ -64,7 +64,7 @@ class RetrievalOptions:
     rest_port: int | None = None
     security: Security = dataclasses.field(default_factory=Security)
     grace_seconds: float = 10.0
-    limits: Limits = dataclasses.field(default_factory=lambda: Limits(batch_size=10_000))
+    limits: Limits = dataclasses.field(default_factory=lambda: Limits(batch_size=10_000, list_length=10_000))
     metrics_path: str = METRICS_PATH
     access_log: str = ""
     log_inputs: bool = False

@@ -10,12 +10,14 @@ from concurrent import futures
 from typing import Any
 
 import grpc
+import numpy as np
 
 from h2rec_tf import names
 from serving.retrieval_service import signatures
 from serving.retrieval_service.operations import Operations
 from serving.server.access_log import loggable
 from serving.server.errors import RequestError
+from serving.server.held import Held
 from serving.server.model_manager import State, VersionStatus
 from serving.server.observer import Call, Observer
 from serving.server.options import Limits
@@ -37,7 +39,9 @@ class RetrievalModels:
         self.name = name
         self.version = version
         self.definitions = signatures.definitions(width, query_tower=query_tower)
-        self._signatures = {key: Signature(key, definition) for key, definition in self.definitions.items()}
+        self._signatures = {
+            key: Signature(key, definition, exported=True) for key, definition in self.definitions.items()
+        }
 
     @contextlib.contextmanager
     def lease(self, spec: Any) -> Iterator[RetrievalModels]:
@@ -102,6 +106,7 @@ class RetrievalPredictor:
         self.limits = limits
         self._operations = operations
         self._observer = observer
+        self._held = Held(limits)
         self._most_writes = writers + waiting_writes
         self._writes = 0
         self._readers = futures.ThreadPoolExecutor(readers, thread_name_prefix="search")
@@ -133,28 +138,28 @@ class RetrievalPredictor:
             arrays = dict(zip(signature.inputs, feeds.arrays, strict=True))
             if self._observer.log_inputs:
                 call.inputs = {alias: loggable(array) for alias, array in arrays.items()}
-        if signature.name in signatures.MAINTENANCE:
-            future = self._maintenance.submit(self._operations.run, signature.name, arrays)
-            outputs = await asyncio.wrap_future(future)
-        else:
-            pool = self._readers
-            if signature.name in signatures.WRITES:
-                pool = self._begin_write()
-            future = pool.submit(self._operations.run, signature.name, arrays)
-            if pool is self._writers:
-                future.add_done_callback(self._end_write)
-            try:
-                outputs = await asyncio.wait_for(asyncio.wrap_future(future), deadline - time.monotonic())
-            except asyncio.TimeoutError as error:
-                raise RequestError.deadline() from error
-        return Answer(
-            self.models.version, signature.name, {key: array for key, array in outputs.items() if key in chosen}
-        )
+        with self._held.hold(feeds.bytes):
+            outputs = await self._run(signature.name, arrays, deadline)
+        return Answer.of(self.models.version, signature.name, outputs, chosen, self.limits)
 
     def close(self) -> None:
         """Ends after the running operations."""
         for pool in (self._readers, self._writers, self._maintenance):
             pool.shutdown()
+
+    async def _run(self, signature: str, arrays: dict[str, np.ndarray], deadline: float) -> dict[str, np.ndarray]:
+        if signature in signatures.MAINTENANCE:
+            return await asyncio.wrap_future(self._maintenance.submit(self._operations.run, signature, arrays))
+        pool = self._readers
+        if signature in signatures.WRITES:
+            pool = self._begin_write()
+        future = pool.submit(self._operations.run, signature, arrays)
+        if pool is self._writers:
+            future.add_done_callback(self._end_write)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), deadline - time.monotonic())
+        except asyncio.TimeoutError as error:
+            raise RequestError.deadline() from error
 
     def _begin_write(self) -> futures.ThreadPoolExecutor:
         if self._writes >= self._most_writes:

@@ -107,7 +107,12 @@ class RetrievalServer:
         models = RetrievalModels(options.name, version, width=width, query_tower=towers is not None)
         metrics.follow(models)
         operations = Operations(
-            self.engine, width=width, query_tower=towers, item_tower=towers, search_rows=options.search_rows
+            self.engine,
+            width=width,
+            query_tower=towers,
+            item_tower=towers,
+            search_rows=options.search_rows,
+            answer_bytes=options.limits.message_bytes,
         )
         predictor = RetrievalPredictor(
             operations,

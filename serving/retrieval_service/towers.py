@@ -16,6 +16,9 @@ from serving.client.encoding import string_matrix
 from serving.retrieval_service.models import Model
 from serving.server.errors import RequestError
 
+# Lists that the model is asked for at a time.
+_TOGETHER = 64
+
 
 class QueryTower(Protocol):
     """Histories to user vectors."""
@@ -70,16 +73,21 @@ class ModelTowers:
         """As `QueryTower`: what the model itself answers to an empty history."""
         if not {names.HISTORY, names.K, names.EXCLUDE} <= self._model.inputs(names.SERVING_DEFAULT):
             return [[] for _ in exclude]
-        inputs = {
-            names.HISTORY: np.full((len(exclude), 1), b"", object),
-            names.K: np.asarray(k, np.int32),
-            names.EXCLUDE: string_matrix([sorted(ids) for ids in exclude]),
-        }
-        found = self._model.predict(names.SERVING_DEFAULT, inputs)
-        return [
-            [(item_id.decode(), float(score)) for item_id, score in zip(*row, strict=True) if item_id]
-            for row in zip(found[names.ITEM_IDS], found[names.SCORES], strict=True)
-        ]
+        lists: list[list[tuple[str, float]]] = []
+        # In parts: all rows of a matrix are as long as its longest.
+        for start in range(0, len(exclude), _TOGETHER):
+            part = [sorted(ids) for ids in exclude[start : start + _TOGETHER]]
+            inputs = {
+                names.HISTORY: np.full((len(part), 1), b"", object),
+                names.K: np.asarray(k, np.int32),
+                names.EXCLUDE: string_matrix(part),
+            }
+            found = self._model.predict(names.SERVING_DEFAULT, inputs)
+            lists += [
+                [(item_id.decode(), float(score)) for item_id, score in zip(*row, strict=True) if item_id]
+                for row in zip(found[names.ITEM_IDS], found[names.SCORES], strict=True)
+            ]
+        return lists
 
     def trained(self, item_ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
         """As `ItemTower`."""

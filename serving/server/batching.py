@@ -79,6 +79,11 @@ class Batcher:
         alarm = loop.call_later(deadline - now, _expire, task) if deadline < math.inf else None
         try:
             return await task.done
+        except BaseException:
+            # What nobody waits for any more must not hold its memory until its turn comes.
+            if task in self._queue:
+                self._queue.remove(task)
+            raise
         finally:
             if alarm:
                 alarm.cancel()
@@ -108,15 +113,19 @@ class Batcher:
     def _next(self) -> list[_Task]:
         """The first in the queue and, in their order, those that may share its call and fit in."""
         batch = [self._queue.popleft()]
-        key, rows = batch[0].feeds.key, batch[0].feeds.rows
+        key, rows, size = batch[0].feeds.key, batch[0].feeds.rows, batch[0].feeds.bytes
         if key is None or not self._options.enabled:
             return batch
         others = [task for task in self._queue if not task.done.done()]
         self._queue.clear()
         for task in others:
-            if _equal(task.feeds.key, key) and rows + task.feeds.rows <= self._options.max_rows:
+            fits = (
+                rows + task.feeds.rows <= self._options.max_rows and size + task.feeds.bytes <= self._options.max_bytes
+            )
+            if fits and _equal(task.feeds.key, key):
                 batch.append(task)
                 rows += task.feeds.rows
+                size += task.feeds.bytes
             else:
                 self._queue.append(task)
         return batch
@@ -137,8 +146,8 @@ class Batcher:
         if len(batch) > 1:
             try:
                 return list(split(self._run(merge([task.feeds for task in batch])), [task.feeds for task in batch]))
-            except RequestError:
-                # One request's fault; each gets its own answer below.
+            except Exception:
+                # One request's fault, or the model cannot take them together; each gets its own answer below.
                 pass
         answers: list[Outputs | BaseException] = []
         for task in batch:

@@ -72,13 +72,15 @@ def _policy(entry: Any) -> VersionPolicy:
 def read_batching(path: str, defaults: Batching) -> Batching:
     """Batching parameters; what the file leaves out stays as in `defaults`.
 
+    As in TensorFlow Serving, whoever gives the file vouches for the models: whichever they are, requests share calls.
+
     `allowed_batch_sizes` is read and has no effect: a shared call has the rows that queued and no more.
 
     Raises:
         InputError: the file cannot be read or parsed, or a number in it is out of range.
     """
     message = _parse("--batching-parameters-file", path, protocol.BatchingParameters())
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {"any_model": True}
     for field, attribute, lowest, scale in (
         ("max_batch_size", "max_rows", 1, 1),
         ("batch_timeout_micros", "timeout_seconds", 0, 1e-6),

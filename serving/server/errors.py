@@ -21,7 +21,8 @@ class RequestError(Exception):
     """
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
-        line = " ".join(message.split())
+        # Half a surrogate pair, which JSON can quote, has no place in an answer.
+        line = " ".join(message.encode(errors="backslashreplace").decode().split())
         self.code = code
         self.message = line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
         super().__init__(self.message)
@@ -57,9 +58,12 @@ class RequestError(Exception):
         return cls(grpc.StatusCode.DEADLINE_EXCEEDED, "the request's deadline passed before it was answered")
 
     @classmethod
-    def too_large(cls, message: str) -> RequestError:
-        """A request or its answer is larger than a message may be."""
-        return cls(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
+    def answer_too_large(cls, size: int, most: int) -> RequestError:
+        """The answer has at least `size` bytes, and a message at most `most`."""
+        return cls(
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            f"the answer has {size} bytes, at most {most} are sent: ask for fewer rows or items",
+        )
 
     @classmethod
     def from_op_error(cls, error: tf.errors.OpError) -> RequestError:

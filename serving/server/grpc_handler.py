@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
+from serving import protocol
 from serving.server.errors import RequestError
 from serving.server.observer import Call, Observer
 
@@ -41,12 +42,14 @@ class _LenientHandler(grpc.GenericRpcHandler):
         handler = self._inner.service(handler_call_details)
         if handler is None:
             return None
-        return handler._replace(request_deserializer=functools.partial(_read, handler.request_deserializer))
+        # The deserializer is the method `FromString` of a message's class.
+        kind = handler.request_deserializer.__self__
+        return handler._replace(request_deserializer=functools.partial(_read, kind))
 
 
-def _read(parse: Callable[[bytes], Any], content: bytes) -> Any:
+def _read(kind: Any, content: bytes) -> Any:
     try:
-        return parse(content)
+        return protocol.parse(kind, content)
     except DecodeError:
         return RequestError.invalid("the request is not a message of this method")
 

@@ -16,8 +16,13 @@ class Limits:
 
     Attributes:
         message_bytes: size of a request or a response on the wire.
+        request_bytes: what the inputs of a request take decoded, all together: numbers by the width of their type,
+            strings by their length and 24 bytes each; a serialized example by what is in it, each row as long as the
+            longest. The JSON of a REST request is held to it too.
+        held_bytes: the same for all requests that wait or run at a time; more are told to try again.
         batch_size: rows of a request.
         history_length: columns of the `history` input, padding included.
+        list_length: columns of any other input of strings, such as `exclude`, padding included.
         k: largest `k`; a model may have a smaller limit of its own.
         seconds: longest time from a request's arrival to its answer, where the caller gives no shorter deadline; also
             the time that a request body has to arrive.
@@ -25,8 +30,11 @@ class Limits:
     """
 
     message_bytes: int = 16 * MEBIBYTE
+    request_bytes: int = 64 * MEBIBYTE
+    held_bytes: int = 1024 * MEBIBYTE
     batch_size: int = 1024
     history_length: int = 1000
+    list_length: int = 1 << 14
     k: int = 1000
     seconds: float = 30.0
     concurrent: int = 1024
@@ -41,18 +49,23 @@ class Batching:
 
     Attributes:
         max_rows: rows of a shared call; a single request may have more and then runs alone.
+        max_bytes: what the inputs of a shared call take, filled to one width; likewise.
         timeout_seconds: longest time a queued request waits for company although another call could start beside
             the running ones.
         max_queued: requests that may wait for one signature; more are answered UNAVAILABLE.
         parallel: calls of one signature at a time, each on one core. The server needs a core to read and answer.
         enabled: False runs every request alone, `parallel` at a time.
+        any_model: requests to models that this package did not export share calls too. Whether their rows have
+            nothing to do with each other is for whoever serves them to know.
     """
 
     max_rows: int = 64
+    max_bytes: int = 64 * MEBIBYTE
     timeout_seconds: float = 0.0
     max_queued: int = 1000
     parallel: int = max(1, CORES - 1)
     enabled: bool = True
+    any_model: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

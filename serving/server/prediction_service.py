@@ -52,10 +52,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         for alias, array in answer.outputs.items():
             tensors.encode_into(response.outputs[alias], array)
         if response.ByteSize() > self._predictor.limits.message_bytes:
-            raise RequestError.too_large(
-                f"the answer has {response.ByteSize()} bytes, at most {self._predictor.limits.message_bytes} are sent: "
-                "ask for fewer rows or items"
-            )
+            raise RequestError.answer_too_large(response.ByteSize(), self._predictor.limits.message_bytes)
         return response
 
     @answering

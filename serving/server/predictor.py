@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 import numpy as np
 
 from h2rec_tf import names
+from serving.budget import fewest_sent
 from serving.server.access_log import loggable
 from serving.server.batching import Batcher
+from serving.server.errors import RequestError
+from serving.server.held import Held
 from serving.server.models import Models
 from serving.server.observer import Call, Observer
 from serving.server.options import Batching, Limits
@@ -29,6 +32,21 @@ class Answer:
     signature: str
     outputs: dict[str, np.ndarray]
 
+    @classmethod
+    def of(
+        cls, version: int, signature: str, outputs: Mapping[str, np.ndarray], chosen: Set[str], limits: Limits
+    ) -> Answer:
+        """Of the chosen outputs alone.
+
+        Raises:
+            RequestError: RESOURCE_EXHAUSTED; no message holds them. Before they are copied into one.
+        """
+        kept = {alias: array for alias, array in outputs.items() if alias in chosen}
+        size = sum(map(fewest_sent, kept.values()))
+        if size > limits.message_bytes:
+            raise RequestError.answer_too_large(size, limits.message_bytes)
+        return cls(version, signature, kept)
+
 
 class Predictor:
     """Runs signatures. Its coroutines belong to one event loop.
@@ -43,6 +61,7 @@ class Predictor:
     def __init__(self, models: Models, limits: Limits, batching: Batching, observer: Observer) -> None:
         self.models = models
         self.limits = limits
+        self._held = Held(limits)
         self._batching = batching
         self._observer = observer
         self._workers = Workers(2 * batching.parallel, "model-call")
@@ -73,10 +92,9 @@ class Predictor:
                 call.inputs = {
                     alias: loggable(array) for alias, array in zip(signature.inputs, feeds.arrays, strict=True)
                 }
-            outputs = await self._batcher(servable, signature, spec.name)(feeds, deadline)
-        return Answer(
-            servable.version, signature.name, {alias: array for alias, array in outputs.items() if alias in chosen}
-        )
+            with self._held.hold(feeds.bytes):
+                outputs = await self._batcher(servable, signature, spec.name)(feeds, deadline)
+        return Answer.of(servable.version, signature.name, outputs, chosen, self.limits)
 
     def close(self) -> None:
         """Ends the threads of the calls."""
@@ -94,8 +112,11 @@ class Predictor:
                 rows.observe(size)
 
             # Through a weak reference: the batcher must not keep the version that it is the value of.
+            batching = self._batching
+            if not servable.exported and not batching.any_model:
+                batching = dataclasses.replace(batching, enabled=False)
             batchers[signature.name] = Batcher(
-                functools.partial(_run, weakref.ref(servable), signature), self._batching, self._workers, observe
+                functools.partial(_run, weakref.ref(servable), signature), batching, self._workers, observe
             )
         return batchers[signature.name]
 

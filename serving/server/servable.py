@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
+from h2rec_tf import names
 from h2rec_tf.errors import InputError, MissingDependencyError
 from serving.server.errors import RequestError
 from serving.server.signature import Signature
@@ -33,16 +34,33 @@ class Servable:
         version: the version's number.
         meta_graph: graph and signatures as saved.
         session: a session that holds the restored variables and tables.
+        exported: this package exported the model.
+
+    Attributes:
+        exported: likewise; then no row of a request has a say in the answer to another.
+
+    Raises:
+        InputError: a signature cannot be read.
     """
 
-    def __init__(self, *, version: int, meta_graph: meta_graph_pb2.MetaGraphDef, session: tf.compat.v1.Session) -> None:
+    def __init__(
+        self,
+        *,
+        version: int,
+        meta_graph: meta_graph_pb2.MetaGraphDef,
+        session: tf.compat.v1.Session,
+        exported: bool = False,
+    ) -> None:
         self.version = version
+        self.exported = exported
         self.definitions = {
             name: definition
             for name, definition in meta_graph.signature_def.items()
             if not name.startswith(_INTERNAL_SIGNATURES)
         }
-        self._signatures = {name: Signature(name, definition) for name, definition in self.definitions.items()}
+        self._signatures = {
+            name: Signature(name, definition, exported=exported) for name, definition in self.definitions.items()
+        }
         self._session = session
         self._calls: dict[str, Callable[..., list[Any]]] = {}
         self._lock = threading.Lock()
@@ -76,7 +94,8 @@ class Servable:
             undo.callback(session.close)
             with graph.as_default():
                 tf.compat.v1.saved_model.loader.load(session, _TAGS, path)
-            servable = cls(version=version, meta_graph=meta_graph, session=session)
+            exported = tf.io.gfile.exists(f"{path}/{names.EXTRA_DIR}/{names.LIMITS_FILE}")
+            servable = cls(version=version, meta_graph=meta_graph, session=session, exported=exported)
             undo.pop_all()
         return servable
 
@@ -106,9 +125,19 @@ class Servable:
         """
         call = self._calls.get(signature.name) or self._prepare(signature)
         try:
-            return dict(zip(signature.outputs, call(*arrays), strict=True))
+            values = call(*arrays)
         except tf.errors.OpError as error:
             raise RequestError.from_op_error(error) from error
+        except UnicodeDecodeError as error:
+            # An op's message quotes what it was given, and Python cannot read that; the code is lost with it.
+            raise RequestError.invalid(
+                "the model refused an input; why cannot be told, as the input is not UTF-8"
+            ) from error
+        # A single string comes as bytes, a single number as one of NumPy's.
+        return {
+            alias: np.asarray(value, object if isinstance(value, bytes) else None)
+            for alias, value in zip(signature.outputs, values, strict=True)
+        }
 
     def close(self) -> None:
         """Gives the memory back. No request may be running."""

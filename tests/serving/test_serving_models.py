@@ -160,7 +160,7 @@ def test_batching_and_monitoring_files(tmp_path):
         "max_batch_size { value: 16 } batch_timeout_micros { value: 2000 } max_enqueued_batches { value: 7 }\n"
         "num_batch_threads { value: 3 } pad_variable_length_inputs: true allowed_batch_sizes: 16"
     )
-    want = Batching(max_rows=16, timeout_seconds=0.002, max_queued=7, parallel=3)
+    want = Batching(max_rows=16, timeout_seconds=0.002, max_queued=7, parallel=3, any_model=True)
     assert config_files.read_batching(str(path), Batching()) == want
     path.write_text("max_batch_size { value: 0 }")
     with pytest.raises(InputError, match="max_batch_size must be at least 1, got 0"):

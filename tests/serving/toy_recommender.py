@@ -123,6 +123,9 @@ def save(model_dir: pathlib.Path, version: int) -> None:
             names.ITEM_TITLES: item_titles,
         },
     )
+    # The signatures behave as those of an exported model, and this says so.
+    (hidden / names.EXTRA_DIR).mkdir()
+    (hidden / names.EXTRA_DIR / names.LIMITS_FILE).write_text("{}", encoding="utf-8")
     hidden.rename(model_dir / str(version))
 
 

@@ -24,7 +24,7 @@ from serving.server.model_service import status
 from serving.server.observer import Call, Observer
 from serving.server.prediction_service import metadata
 from serving.server.predictor import Predictor
-from serving.server.rest.json_tensors import inputs_of, outputs_of, predictions_of
+from serving.server.rest.json_tensors import check_json_bytes, inputs_of, outputs_of, predictions_of
 from serving.server.security import Tokens
 from serving.server.signature import Feeds, Signature
 
@@ -156,15 +156,17 @@ class RestApp:
     async def _predict(self, request: Request, spec: Any, call: Call) -> Response:
         deadline = time.monotonic() + self._predictor.limits.seconds
         body = await self._within(deadline, self._body(request))
+        limits = self._predictor.limits
+        check_json_bytes(body, limits.request_bytes)
         fields = _parsed(body)
         signature_name = fields.get("signature_name", "")
-        if not isinstance(signature_name, str):
-            raise RequestError.invalid("`signature_name` must be a string")
+        if not isinstance(signature_name, str) or not _is_unicode(signature_name):
+            raise RequestError.invalid("`signature_name` must be a string of Unicode")
         spec.signature_name = signature_name
 
         def read(signature: Signature) -> tuple[Feeds, set[str]]:
-            arrays = inputs_of(fields, signature)
-            return signature.feeds_of_arrays(arrays, self._predictor.limits), set(signature.outputs)
+            chosen = signature.selected(())
+            return signature.feeds_of_arrays(inputs_of(fields, signature, limits), limits), chosen
 
         answer = await asyncio.wrap_future(
             asyncio.run_coroutine_threadsafe(self._predictor.predict(spec, read, call, deadline), self._loop)
@@ -175,10 +177,7 @@ class RestApp:
             content = {"outputs": outputs_of(answer.outputs)}
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
         if len(text) > self._predictor.limits.message_bytes:
-            raise RequestError.too_large(
-                f"the answer has {len(text)} bytes, at most {self._predictor.limits.message_bytes} are sent: "
-                "ask for fewer rows or items"
-            )
+            raise RequestError.answer_too_large(len(text), self._predictor.limits.message_bytes)
         return Response(text, media_type=_JSON)
 
     async def _within(self, deadline: float, body: Awaitable[bytes]) -> bytes:
@@ -225,6 +224,11 @@ def _parsed(body: bytes) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise RequestError.invalid("the body must be a JSON object with `instances` or `inputs`")
     return fields
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text from JSON is one; half a surrogate pair is none."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _message_json(message: Any) -> str:

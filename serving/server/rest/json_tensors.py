@@ -11,22 +11,43 @@ from typing import Any
 import numpy as np
 
 from serving import tensors
+from serving.budget import STRING_BYTES, Budget
 from serving.server.errors import RequestError
-from serving.server.signature import PADDED, InputSpec, Signature
+from serving.server.options import Limits
+from serving.server.signature import Signature
 
 _MOST_DIMENSIONS = 8
 _BASE64 = "b64"
+# What Python takes for a value, a list and an object in parsed JSON, beside the bytes that they have there.
+_VALUE_BYTES, _LIST_BYTES, _OBJECT_BYTES = 24, 64, 240
 
 
-def inputs_of(body: Mapping[str, Any], signature: Signature) -> dict[str, np.ndarray]:
+def check_json_bytes(body: bytes, most: int) -> None:
+    """Holds a body to the bytes that it takes once it is parsed, before it is.
+
+    Commas and brackets inside of strings count too: to tell them apart would be to parse.
+
+    Raises:
+        RequestError: INVALID_ARGUMENT; it takes more than `most`.
+    """
+    size = len(body) + _VALUE_BYTES * body.count(b",")
+    size += _LIST_BYTES * body.count(b"[") + _OBJECT_BYTES * body.count(b"{")
+    if size > most:
+        raise RequestError.invalid(
+            f"the body takes {size} bytes parsed, at most {most} are taken: send fewer rows, or use gRPC"
+        )
+
+
+def inputs_of(body: Mapping[str, Any], signature: Signature, limits: Limits) -> dict[str, np.ndarray]:
     """The inputs of a predict request.
 
     Args:
         body: the parsed JSON object, with `instances` (row format) or `inputs` (column format).
         signature: what they are for.
+        limits: the largest request that is answered; nothing is made of lists that are longer.
 
     Raises:
-        RequestError: INVALID_ARGUMENT; neither or both, or values that do not fit the signature.
+        RequestError: INVALID_ARGUMENT; neither or both, or values that do not fit the signature or the limits.
     """
     if ("instances" in body) == ("inputs" in body):
         raise RequestError.invalid("the request must hold exactly one of `instances` and `inputs`")
@@ -37,11 +58,15 @@ def inputs_of(body: Mapping[str, Any], signature: Signature) -> dict[str, np.nda
     else:
         columns = {_only_input(signature): body["inputs"]}
     arrays = {}
+    budget = Budget(limits.request_bytes)
     for alias, value in columns.items():
         if alias not in signature.inputs:
             known = ", ".join(signature.inputs)
             raise RequestError.invalid(f"input `{alias}` is unknown; signature `{signature.name}` takes {known}")
-        arrays[alias] = _array(alias, value, signature.inputs[alias])
+        try:
+            arrays[alias] = _array(alias, value, signature, limits, budget)
+        except ValueError as error:
+            raise RequestError.invalid(f"input `{alias}`: {error}") from error
     return arrays
 
 
@@ -81,7 +106,10 @@ def _columns(instances: Any, signature: Signature) -> dict[str, Any]:
         spec = signature.inputs.get(alias)
         if spec is not None and spec.shape == ():
             # The row format has no place for a value that is the same for all rows: it is repeated.
-            if any(type(value) is not type(values[0]) or value != values[0] for value in values):
+            first_value = values[0]
+            if isinstance(first_value, list) or _is_named(first_value):
+                raise RequestError.invalid(f"input `{alias}` must be one value, got a list or an object")
+            if any(type(value) is not type(first_value) or value != first_value for value in values):
                 raise RequestError.invalid(f"input `{alias}` must be the same in all rows of `instances`")
             columns[alias] = values[0]
         else:
@@ -100,9 +128,12 @@ def _is_named(value: Any) -> bool:
     return isinstance(value, dict) and set(value) != {_BASE64}
 
 
-def _array(alias: str, value: Any, spec: InputSpec) -> np.ndarray:
-    if alias in PADDED and isinstance(value, list) and value and all(isinstance(row, list) for row in value):
+def _array(alias: str, value: Any, signature: Signature, limits: Limits, budget: Budget) -> np.ndarray:
+    spec = signature.inputs[alias]
+    if alias in signature.padded and isinstance(value, list) and value and all(isinstance(row, list) for row in value):
         width = max(map(len, value))
+        signature.check(alias, spec.dtype, (len(value), width), limits)
+        budget.check(STRING_BYTES * len(value) * width)
         value = [[""] * (width - len(row)) + row for row in value]
     leaves: list[Any] = []
     shape = _flatten(alias, value, leaves, 0)
@@ -113,9 +144,12 @@ def _array(alias: str, value: Any, spec: InputSpec) -> np.ndarray:
         raise RequestError.unimplemented(f"input `{alias}` is of a type that JSON cannot give; use gRPC")
     dtype = tensors.numpy_dtype(spec.dtype)
     if spec.dtype == tensors.STRING:
+        budget.take(STRING_BYTES * len(leaves))
         array = np.empty(len(leaves), object)
         array[:] = [_bytes(alias, leaf) for leaf in leaves]
+        budget.take(sum(map(len, array.tolist())))
         return array.reshape(shape)
+    budget.take(dtype.itemsize * len(leaves))
     return _numbers(alias, leaves, dtype).reshape(shape)
 
 
@@ -153,8 +187,9 @@ def _numbers(alias: str, leaves: list[Any], dtype: np.dtype) -> np.ndarray:
             if not bounds.min <= leaf <= bounds.max:
                 raise RequestError.invalid(f"input `{alias}` holds a number that {dtype.name} cannot")
     try:
-        return np.array(leaves, dtype)
-    except OverflowError as error:
+        with np.errstate(over="raise"):
+            return np.array(leaves, dtype)
+    except (OverflowError, FloatingPointError) as error:
         raise RequestError.invalid(f"input `{alias}` holds a number that {dtype.name} cannot") from error
 
 
