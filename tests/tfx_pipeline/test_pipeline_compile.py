@@ -166,6 +166,37 @@ def test_what_cannot_run_is_refused(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("root", "kubeflow", "vertex"),
+    [
+        ("gs://bucket/h2rec", True, True),
+        # A bucket that is mounted, as Vertex AI does it for every step.
+        ("/gcs/bucket/h2rec", True, True),
+        # Kubeflow's containers may mount a volume and bring file system plugins; Vertex AI knows its own storage alone.
+        ("/mnt/h2rec", True, False),
+        ("s3://bucket/h2rec", True, False),
+        ("minio://bucket/h2rec", True, False),
+        # Of the machine that compiles: a container has another working directory.
+        ("runs/h2rec", False, False),
+        ("./runs", False, False),
+        ("~/runs", False, False),
+        ("", False, False),
+    ],
+)
+def test_roots_that_a_container_reaches(root: str, kubeflow: bool, vertex: bool, tmp_path: pathlib.Path) -> None:
+    arguments = ["compile", "--interactions", "gs://b/clicks.csv", "--items", "gs://b/items.csv", "--image", "i:1"]
+    for target, accepted in (("kubeflow", kubeflow), ("vertex", vertex)):
+        path = tmp_path / f"{target}.json"
+        result = CliRunner().invoke(pipeline, [*arguments, "--root", root, "--target", target, "--output", str(path)])
+        assert path.is_file() == accepted, result.exception
+        if accepted:
+            spec = json.loads(path.read_text())
+            assert (spec.get("defaultPipelineRoot") or spec["runtimeConfig"]["gcsOutputDirectory"]) == root
+        else:
+            assert isinstance(result.exception, InputError)
+            assert f"--root {root}: " in str(result.exception) and "gs://" in str(result.exception)
+
+
 def command(*flags: str) -> Result:
     arguments = ["compile", "--interactions", "gs://b/clicks.csv", "--items", "gs://b/items.csv", "--root", "gs://b/r"]
     return CliRunner().invoke(pipeline, [*arguments, "--target", "vertex", *flags])

@@ -51,14 +51,11 @@ def cloud_pipeline(
     Raises:
         InputError: a path that a container cannot read, or a setting that the orchestrator does not offer.
     """
-    for flag, path in (
-        ("--interactions", files.interactions),
-        ("--items", files.items),
-        ("--embeddings", files.embeddings),
-        ("--root", root),
-        ("--serving-dir", serving_dir),
-    ):
-        _check_location(flag, path or "", vertex)
+    for flag, path in (("--interactions", files.interactions), ("--items", files.items), ("--root", root)):
+        _check_location(flag, path, vertex)
+    for flag, optional in (("--embeddings", files.embeddings), ("--serving-dir", serving_dir)):
+        if optional:
+            _check_location(flag, optional, vertex)
     cloud = config.cloud
     if not vertex and (cloud.push.enabled or cloud.trainer.run_as == "custom_job"):
         what = "cloud.push.enabled" if cloud.push.enabled else "cloud.trainer.run_as: custom_job"
@@ -116,7 +113,7 @@ def run_always(spec: dict, nodes: tuple[str, ...] = constants.UNCACHED) -> None:
 
 
 def _check_location(flag: str, path: str, vertex: bool) -> None:
-    if not path or path.startswith(("gs://", "/gcs/")) or (not vertex and (is_remote(path) or path.startswith("/"))):
+    if path.startswith(("gs://", "/gcs/")) or (not vertex and (is_remote(path) or path.startswith("/"))):
         return
     wanted = "a gs:// URI" if vertex else "a URI (as gs://bucket/path), or an absolute path that the containers mount"
     raise InputError(f"{flag} {path}: a step in the cloud cannot read it; copy it to cloud storage and give {wanted}")
