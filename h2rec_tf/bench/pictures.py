@@ -55,4 +55,5 @@ def codebook_usage(report: CodebookReport) -> dict[str, Any]:
         "dead": [level.dead for level in report.levels],
         "perplexity": [round(level.perplexity, 2) for level in report.levels],
         "collision_rate": round(report.collision_rate, 6),
+        "largest_tuple_share": round(report.largest_tuple_share, 6),
     }

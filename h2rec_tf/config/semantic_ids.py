@@ -65,6 +65,10 @@ class CodebookConfig:
     max_error_growth: float = number(0.25, low=0.0)
     # Share of items that may have the code tuple of another item.
     max_collision_rate: float = number(0.5, low=0.0, high=1.0)
+    # Largest share of items on one code of the first level, the coarsest, and on one whole code tuple. Twice an even
+    # share, and two items on a tuple, are always accepted: in the smallest catalogues that is more.
+    max_code_share: float = number(0.5, low=0.0, high=1.0)
+    max_tuple_share: float = number(0.25, low=0.0, high=1.0)
     # Per level, as shares of its codes (of the items where these are fewer).
     min_perplexity: float = number(0.1, low=0.0, high=1.0)
     max_dead_codes: float = number(0.5, low=0.0, high=1.0)

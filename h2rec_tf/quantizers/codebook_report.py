@@ -76,6 +76,11 @@ class CodebookReport:
     empty_vectors: int
     usage: np.ndarray
 
+    @property
+    def largest_tuple_share(self) -> float:
+        """Share of items on the most common code tuple."""
+        return max((len(group.item_ids) for group in self.collisions), default=1) / self.items
+
     @classmethod
     def measure(
         cls, quantizer: Quantizer, vectors: np.ndarray, codes: np.ndarray, item_ids: Sequence[str]
@@ -152,7 +157,8 @@ class CodebookReport:
         colliding = sum(len(group.item_ids) for group in self.collisions)
         lines.append(
             f"{self.items} items, {self.distinct_tuples} distinct tuples; {colliding} items "
-            f"({self.collision_rate:.2%}) share theirs, in {len(self.collisions)} groups"
+            f"({self.collision_rate:.2%}) share theirs, in {len(self.collisions)} groups, the largest with "
+            f"{self.largest_tuple_share:.2%} of all items"
         )
         lines.append(f"reconstruction: {self.error:.4f} of the variance is lost, mean cosine {self.cosine:.4f}")
         if self.empty_vectors:

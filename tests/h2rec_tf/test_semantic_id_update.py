@@ -12,6 +12,9 @@ from h2rec_tf.config import CodebookConfig, QuantizerConfig, TextConfig
 from h2rec_tf.data.sequences import Catalogue, catalogue_order
 from h2rec_tf.errors import InputError
 from h2rec_tf.quantizers.codebook_gate import check_codebooks, codebook_faults
+from h2rec_tf.quantizers.codebook_report import CodebookReport
+from h2rec_tf.quantizers.disambiguation import disambiguate
+from h2rec_tf.quantizers.rq_kmeans import RqKmeans
 from h2rec_tf.semantic_id_update import Update, update_semantic_ids
 from h2rec_tf.semantic_ids import SemanticIds
 
@@ -113,6 +116,7 @@ def test_an_update_survives_its_file() -> None:
         ({"max_collision_rate": 0.1}, "share their code tuple"),
         ({"min_perplexity": 1.0}, "codebooks.min_perplexity asks for 100.0%"),
         ({"max_dead_codes": 0.0}, "dead codes of 8"),
+        ({"max_tuple_share": 0.1}, "one and the same code tuple"),
     ],
 )
 def test_the_gate_names_figure_limit_and_remedy(limits: dict[str, float], words: str) -> None:
@@ -121,11 +125,87 @@ def test_the_gate_names_figure_limit_and_remedy(limits: dict[str, float], words:
     assert items.vectors is not None
     items.vectors[:] = items.vectors[np.arange(32) % 5]
     built, _ = update(items, quantizer=QuantizerConfig(levels=1, codes=8, iterations=5))
-    lenient = {"max_collision_rate": 1.0, "min_perplexity": 0.0, "max_dead_codes": 1.0}
+    lenient = {"max_collision_rate": 1.0, "min_perplexity": 0.0, "max_dead_codes": 1.0, "max_tuple_share": 0.3}
     check_codebooks(built.report, CodebookConfig(**lenient))
     with pytest.raises(InputError, match=r"codebooks refused: .*quantizer\.codes \(now 8\)") as caught:
         check_codebooks(built.report, CodebookConfig(**{**lenient, **limits}))
     assert words in str(caught.value)
+
+
+def reported(codes: np.ndarray, vectors: np.ndarray, *, levels: int, size: int) -> CodebookReport:
+    """The report on any codes, whatever the quantizer would have given."""
+    quantizer = RqKmeans(levels=levels, codes=size, iterations=2).fit(vectors)
+    return CodebookReport.measure(quantizer, vectors, codes, [f"item-{row}" for row in range(len(codes))])
+
+
+def spread(rows: int, *, levels: int = 2, size: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    """Codes with every one used equally, and vectors of the same number of items."""
+    generator = np.random.default_rng(0)
+    codes = np.stack([(np.arange(rows) // size**level) % size for level in range(levels)], axis=1)
+    return codes.astype(np.int32), generator.normal(size=(rows, 6)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("share", "refused"), [(0.3, False), (0.48, False), (0.52, True), (0.9, True)])
+def test_half_of_the_catalogue_on_one_code_is_refused_by_the_defaults(share: float, refused: bool) -> None:
+    codes, vectors = spread(200)
+    crowd = round(share * 200)
+    codes[:crowd, 0] = 0
+    # Told apart below, and the others use every code, so that nothing else is wrong.
+    codes[:crowd, 1] = np.arange(crowd) % 16
+    codes[crowd:, 0] = 1 + np.arange(200 - crowd) % 15
+    codes = np.concatenate([codes, (np.arange(200) // 16 % 16)[:, None].astype(np.int32)], axis=1)
+    report = reported(codes, vectors, levels=3, size=16)
+    assert report.levels[0].largest_share == pytest.approx(share)
+    faults = codebook_faults(report, CodebookConfig(min_perplexity=0.0, max_collision_rate=1.0))
+    assert bool(faults) == refused, faults
+    if refused:
+        assert f"{share:.1%} of the items have one and the same code at level 1" in faults[0]
+        assert not codebook_faults(report, CodebookConfig(min_perplexity=0.0, max_collision_rate=1.0, max_code_share=1))
+
+
+@pytest.mark.parametrize(("share", "refused"), [(0.2, False), (0.3, True)])
+def test_a_quarter_of_the_catalogue_on_one_tuple_is_refused_by_the_defaults(share: float, refused: bool) -> None:
+    codes, vectors = spread(200)
+    codes[: round(share * 200)] = 0
+    report = reported(codes, vectors, levels=2, size=16)
+    # Another item may have that tuple by itself.
+    assert report.largest_tuple_share == pytest.approx(share, abs=0.01)
+    faults = codebook_faults(report, CodebookConfig())
+    assert bool(faults) == refused, faults
+    if refused:
+        assert "of the items have one and the same code tuple" in faults[0]
+        assert not codebook_faults(report, CodebookConfig(max_tuple_share=1))
+
+
+def test_what_else_tells_nothing_apart_is_refused_even_with_a_disambiguation_digit() -> None:
+    codes, vectors = spread(200)
+    # All on one code: two codes are used equally little by the share of perplexity and of dead codes alone.
+    one = np.zeros_like(codes)
+    lenient = CodebookConfig(max_collision_rate=1.0, min_perplexity=0.0, max_dead_codes=1.0, max_tuple_share=1.0)
+    assert (
+        "100.0% of the items have one and the same code"
+        in codebook_faults(reported(one, vectors, levels=2, size=16), lenient)[0]
+    )
+    digits = disambiguate(one, [f"item-{row}" for row in range(200)])
+    assert (
+        "100.0% of the items have one and the same code"
+        in codebook_faults(reported(digits, vectors, levels=2, size=16), lenient)[0]
+    )
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_vectors_that_are_not_numbers_are_refused(value: float) -> None:
+    codes, vectors = spread(200)
+    report = reported(codes, vectors, levels=2, size=16)
+    quantizer = RqKmeans(levels=2, codes=16, iterations=2).fit(vectors)
+    vectors[7, 2] = value
+    with np.errstate(invalid="ignore"):
+        spoiled = CodebookReport.measure(quantizer, vectors, codes, [f"item-{row}" for row in range(200)])
+    everything = CodebookConfig(
+        max_collision_rate=1.0, min_perplexity=0.0, max_dead_codes=1.0, max_tuple_share=1.0, max_code_share=1.0
+    )
+    assert not codebook_faults(report, everything)
+    assert "not finite numbers" in codebook_faults(spoiled, everything)[0]
 
 
 def test_a_level_with_nothing_to_tell_apart_is_not_judged() -> None:
