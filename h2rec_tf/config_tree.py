@@ -23,6 +23,11 @@ def choice(default: str, *others: str) -> Any:
     return dataclasses.field(default=default, metadata={"choices": (default, *others)})
 
 
+def choices(default: tuple[str, ...], *others: str) -> Any:
+    """A list field of distinct words, each one of the given; the first ones are the default."""
+    return dataclasses.field(default=default, metadata={"choices": (*default, *others), "distinct": True})
+
+
 def number(default: float, *, low: float | None = None, high: float | None = None) -> Any:
     """A numeric field with inclusive bounds."""
     return dataclasses.field(default=default, metadata={"low": low, "high": high})
@@ -163,7 +168,10 @@ def _checked(value: Any, hint: Any, metadata: Any, name: str) -> Any:
         if not isinstance(value, (list, tuple)):
             raise InputError(f"config: `{name}` must be a list, got {value!r}")
         inner = typing.get_args(hint)[0]
-        return tuple(_checked(item, inner, metadata, name) for item in value)
+        items = tuple(_checked(item, inner, metadata, name) for item in value)
+        if metadata.get("distinct") and len(set(items)) < len(items):
+            raise InputError(f"config: `{name}` names one entry twice: {', '.join(items)}; name each once")
+        return items
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if hint is float and isinstance(value, str):

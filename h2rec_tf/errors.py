@@ -7,6 +7,12 @@ class H2RecError(Exception):
     exit_code = 2
 
 
+class NotBlessedError(H2RecError):
+    """All went well, but the model did not pass the gate."""
+
+    exit_code = 3
+
+
 class InputError(H2RecError, ValueError):
     """A file, row, column, argument or configuration value is not usable; the message names it and the remedy."""
 

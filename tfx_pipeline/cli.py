@@ -6,15 +6,9 @@ import click
 
 from h2rec_tf.cli.options import DataFiles, data_options
 from h2rec_tf.config import Config
-from h2rec_tf.errors import H2RecError
+from h2rec_tf.errors import NotBlessedError
 from tfx_pipeline.cli_cloud import compile_command, submit
 from tfx_pipeline.cli_status import status
-
-
-class NotBlessedError(H2RecError):
-    """The run went well, but the model did not pass the gate."""
-
-    exit_code = 3
 
 
 @click.group()
@@ -43,6 +37,8 @@ def run(files: DataFiles, config: Config, root: str, beam_args: tuple[str, ...])
 
     summary = run_local(files=files, config=config, root=root, beam_args=beam_args)
     click.echo(summary.table())
+    for line in summary.compared:
+        click.echo(f"gate: {line}")
     click.echo(f"report in {summary.report}")
     if not summary.blessed:
         raise NotBlessedError(f"the model was not blessed and not pushed: {'; '.join(summary.reasons)}")

@@ -30,6 +30,7 @@ POPULARITY_VOCABULARY = "popularity"
 # Channels that components of ours take beside the stock ones; also the keys of their URIs in `custom_config`.
 SEMANTIC_IDS = "semantic_ids"
 ITEMS = "items"
+TRANSFORMED_EXAMPLES = "transformed_examples"
 CONFIG = "config"
 INDEX = "index"
 INDEX_BLESSING = "index_blessing"

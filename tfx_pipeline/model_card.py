@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from h2rec_tf import __version__
+from h2rec_tf.baseline_gate import BaselineVerdict
 from h2rec_tf.config import Config
 from h2rec_tf.models.store import CONFIG_FILE, POPULARITY_FILE, SEMANTIC_IDS_DIR
 from h2rec_tf.semantic_ids import load_report, read_item_ids
@@ -20,12 +21,20 @@ Metrics = dict[str, dict[str, float]]
 _COLUMNS = ("users", "ndcg_10", "hr_10", "mrr")
 
 
-def model_card(*, trained: str, metrics: Metrics, index: dict[str, Any] | None, version: str) -> dict[str, Any]:
+def model_card(
+    *,
+    trained: str,
+    metrics: Metrics,
+    baselines: BaselineVerdict | None,
+    index: dict[str, Any] | None,
+    version: str,
+) -> dict[str, Any]:
     """The card as plain values.
 
     Args:
         trained: directory of the `TrainedModel`.
         metrics: slice -> metric -> value on the test split, `users` among them; {} where nothing was measured.
+        baselines: how it stands to recommenders without training, or None where nothing was measured.
         index: figures of the index that is pushed with it, or None.
         version: number under which the model is pushed.
     """
@@ -45,8 +54,11 @@ def model_card(*, trained: str, metrics: Metrics, index: dict[str, Any] | None, 
             "items_without_training_interactions": int((popularity == 0).sum()),
             "items_without_text": int(codes.empty_vectors),
             "code_collision_rate": float(codes.collision_rate),
+            "largest_code_share": float(codes.levels[0].largest_share),
+            "largest_code_tuple_share": float(codes.largest_tuple_share),
         },
         "metrics": metrics,
+        "baselines": None if baselines is None else baselines.to_dict() | {"lines": baselines.lines()},
         "index": index,
         "limits": _limits(config, popularity),
         "config": {key: config[key] for key in ("model", "loss", "training", "evaluation", "serving")},
@@ -66,6 +78,8 @@ def render(card: dict[str, Any]) -> str:
             lines.append(f"| {name} | " + " | ".join(_shown(row.get(column)) for column in _COLUMNS) + " |")
     else:
         lines.append("Not measured.")
+    lines += ["", "## Against baselines", ""]
+    lines += [f"- {line}" for line in card["baselines"]["lines"]] if card["baselines"] else ["Not measured."]
     if card["index"]:
         lines += ["", "## Index", ""]
         lines += [f"- {name.replace('_', ' ')}: {_shown(value)}" for name, value in card["index"].items()]

@@ -7,7 +7,7 @@ import os
 from ml_metadata.proto import metadata_store_pb2
 
 # The modules themselves: `tfx.v1` also imports every cloud extension, which takes as long as all the rest.
-from tfx.components import Evaluator, InfraValidator, StatisticsGen
+from tfx.components import InfraValidator, StatisticsGen
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
 from tfx.orchestration.pipeline import Pipeline
@@ -24,6 +24,7 @@ from tfx_pipeline.components.index_builder import IndexBuilder
 from tfx_pipeline.components.index_evaluator import IndexEvaluator
 from tfx_pipeline.components.interaction_example_gen import interaction_example_gen
 from tfx_pipeline.components.item_example_gen import item_example_gen
+from tfx_pipeline.components.model_evaluator import ModelEvaluator
 from tfx_pipeline.components.pusher import NewestPusher
 from tfx_pipeline.components.report_gen import ReportGen
 from tfx_pipeline.components.schema_gen import SequenceSchemaGen
@@ -177,14 +178,17 @@ def create_pipeline(
         hyperparameters=tuners[0].outputs["best_hyperparameters"] if tuners else None,
         base_model=start.outputs["model"] if warm_start else None,
     ).with_id(constants.TRAINER)
-    # Metrics by slice on the test split, and the blessing.
-    evaluator = Evaluator(
+    # Metrics by slice on the test split, the comparison with baselines, and the blessing.
+    evaluator = ModelEvaluator(
         examples=example_gen.outputs["examples"],
+        transformed_examples=transform.outputs["transformed_examples"],
         model=trainer.outputs["model"],
         baseline_model=baseline.outputs["model"],
         example_splits=[names.TEST],
         eval_config=eval_config(metrics=constants.evaluate_outputs(config.evaluation.ks), gate=config.gate),
-    )
+        gate=sections["gate"],
+        head_fraction=config.evaluation.head_fraction,
+    ).with_id(constants.EVALUATOR)
     # The index over the model's item vectors.
     index_builder = IndexBuilder(model=trainer.outputs["model"], index=sections["index"])
     # Recall and time of the index with the validation split's users, and its blessing.

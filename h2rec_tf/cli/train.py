@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from h2rec_tf.cli.comparison import GATE_OPTION
 from h2rec_tf.cli.options import DataFiles, data_options
 from h2rec_tf.config import Config
 
@@ -13,8 +14,9 @@ from h2rec_tf.config import Config
 @click.option("--output", required=True, metavar="DIR", help="Trained model, checkpoints, logs and DIR/serving/1.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs at most [config].")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of all random choices [config].")
-def train(files: DataFiles, config: Config, output: str, epochs: int | None, seed: int | None) -> None:
-    """Train a model and measure it on the test split beside popularity and item-kNN.
+@GATE_OPTION
+def train(files: DataFiles, config: Config, output: str, epochs: int | None, seed: int | None, gated: bool) -> None:
+    """Train a model, measure it on the test split beside popularity and item-kNN, and say whether it beats them.
 
     A run that was killed goes on when the same command is given again.
     """
@@ -25,7 +27,7 @@ def train(files: DataFiles, config: Config, output: str, epochs: int | None, see
 
     environment.quiet()
 
-    from h2rec_tf.cli.comparison import comparison
+    from h2rec_tf.cli.comparison import compare, show_verdict
     from h2rec_tf.data.load import load_dataset
     from h2rec_tf.export import export_model, serving_model
     from h2rec_tf.models.store import TrainedModel
@@ -44,7 +46,7 @@ def train(files: DataFiles, config: Config, output: str, epochs: int | None, see
         f"best epoch {result.best_epoch} of {len(result.history)}, validation ndcg@10 {result.best_ndcg_at_10:.4f},"
         f" {result.seconds:.0f} s, {result.sequences_per_second:.0f} sequences/s"
     )
-    click.echo(
-        comparison(VectorRecommender(result.model, max_length=config.model.max_length), dataset, config.evaluation)
-    )
+    table, verdict = compare(VectorRecommender(result.model, max_length=config.model.max_length), dataset, config)
+    click.echo(table)
     click.echo(f"model in {output}/model, to serve in {output}/serving")
+    show_verdict(verdict, gated=gated)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from h2rec_tf.config_tree import choice, number
+from h2rec_tf.config_tree import choice, choices, number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +31,15 @@ class SliceGateConfig:
 
 @dataclasses.dataclass(frozen=True)
 class GateConfig:
-    """When the pipeline's Evaluator blesses a model."""
+    """When the pipeline's Evaluator blesses a model, and what `--gate` of `h2rec train` and `h2rec evaluate` asks."""
 
+    # Recommenders without training, fitted on the training split, whose NDCG@10 a model must beat overall: the interval
+    # of the difference, a paired bootstrap over the test users, lies above 0. An empty list asks nothing.
+    baselines: tuple[str, ...] = choices(("popularity", "item_knn"))
+    # Of that interval, two-sided.
+    confidence: float = number(0.95, low=0.5, high=0.9999)
+    # Relative loss on the tail, against the best of `baselines` there, that is still accepted; 1 does not look at it.
+    max_tail_loss: float = number(0.1, low=0.0, high=1.0)
     # Over the whole test split.
     min_ndcg_at_10: float = number(0.0, low=0.0, high=1.0)
     # Relative loss against the last blessed model that is still accepted: overall, for head and for tail.

@@ -100,7 +100,8 @@ class ItemScorer(tf.Module):
             targets: int32 `[B]`, 1..N, or 0 for none.
 
         Returns:
-            int32 `[B]`: items (the target too) that score at least as high; N + 1 where there is no target.
+            int32 `[B]`: items (the target too) that do not score lower; N + 1 where there is no target, and 0 where the
+            target's score is not a number. Another item's score that is not a number does not count as lower.
         """
         vectors, table = self.user_vectors(items), self.table
         users, seen = vectors[:, : table.shape[1]], tf.pad(vectors[:, table.shape[1] :], [[0, 0], [0, 1]])
@@ -117,16 +118,21 @@ class ItemScorer(tf.Module):
                 scores = retrieval.scored_rows(users, table, start, stop, block=self.item_block)
                 if slots is not None:
                     scores += tf.gather(seen, slots[start:stop], axis=1)
-            rank += tf.reduce_sum(tf.cast(scores >= own - slack, tf.int32), axis=1)
+            rank += tf.reduce_sum(tf.cast(tf.logical_not(scores < own - slack), tf.int32), axis=1)
+        rank = tf.where(tf.math.is_nan(own - slack)[:, 0], 0, rank)
         return tf.where(targets > 0, rank, self.num_items + 1)
 
     def metrics(self, items: tf.Tensor, targets: tf.Tensor, ks: tuple[int, ...] = (5, 10, 20)) -> dict[str, tf.Tensor]:
-        """Per-row metrics, float32 `[B]` each: `hr_<k>`, `ndcg_<k>` for each k, and `mrr`; arguments as in `ranks`."""
-        rank = tf.cast(self.ranks(items, targets), tf.float32)
+        """Per-row metrics, float32 `[B]` each: `hr_<k>`, `ndcg_<k>` for each k, and `mrr`; arguments as in `ranks`.
+
+        All are NaN where the target's score is: a model that diverged has no metrics, rather than good or bad ones.
+        """
+        counted = self.ranks(items, targets)
+        rank = tf.where(counted > 0, tf.cast(counted, tf.float32), np.nan)
         gain = tf.math.log(2.0) / tf.math.log(rank + 1.0)
         result = {}
         for k in ks:
-            hit = tf.cast(rank <= k, tf.float32)
+            hit = tf.where(counted > 0, tf.cast(rank <= k, tf.float32), np.nan)
             result[f"hr_{k}"] = hit
             result[f"ndcg_{k}"] = hit * gain
         result["mrr"] = 1.0 / rank

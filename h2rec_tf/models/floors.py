@@ -1,4 +1,4 @@
-"""Floors from configuration: what a trained model must beat."""
+"""Floors: what a trained model must beat, by default and from configuration."""
 
 from __future__ import annotations
 
@@ -15,6 +15,19 @@ from h2rec_tf.models.blend import Blend
 from h2rec_tf.models.item_knn import ItemKnn
 from h2rec_tf.models.popularity import Popularity
 from h2rec_tf.models.text_neighbours import TextNeighbours
+
+# What tables call the baselines of `gate.baselines`.
+LABELS = {"popularity": "popularity", "item_knn": "item-kNN"}
+
+
+def baselines(train: Sequences, popularity: np.ndarray) -> dict[str, Recommender]:
+    """What every report and table has beside a model, and what `gate.baselines` may name.
+
+    Args:
+        train: the training split.
+        popularity: int `[N + 1]`, its interactions of each item index.
+    """
+    return {"popularity": Popularity(popularity), "item_knn": ItemKnn.fit(train, len(popularity) - 1)}
 
 
 def make_floor(floor: FloorConfig, *, train: Sequences, vectors: np.ndarray) -> Recommender:

@@ -36,6 +36,7 @@ class ModelReport:
         reasons: why not.
         metrics: slice -> metric -> value; `users` among the metrics.
         floors: floor -> slice -> NDCG@10.
+        compared: how the model stands to the floors that it must beat, one line each.
         history: one dict of figures an epoch, as in `TrainingResult`.
         best_epoch: 1-based.
         popularity: int `[N + 1]`, training interactions by item index.
@@ -51,6 +52,7 @@ class ModelReport:
     reasons: list[str]
     metrics: dict[str, dict[str, float]]
     floors: dict[str, dict[str, float]]
+    compared: list[str]
     history: list[dict[str, float]]
     best_epoch: int
     popularity: np.ndarray
@@ -79,10 +81,15 @@ def _pictures(report: ModelReport) -> list[tuple[str, str, str]]:
     """Title, caption and base64 PNG of each picture there are figures for."""
     codebook = report.codebook
     levels = [
-        f"level {level}: perplexity {perplexity}, {dead} dead codes"
-        for level, (perplexity, dead) in enumerate(zip(codebook["perplexity"], codebook["dead"], strict=True), 1)
+        f"level {level}: perplexity {perplexity}, {dead} dead codes, {usage[0] / sum(usage):.1%} of items on one code"
+        for level, (perplexity, dead, usage) in enumerate(
+            zip(codebook["perplexity"], codebook["dead"], codebook["usage"], strict=True), 1
+        )
     ]
-    shared = f"{codebook['collision_rate']:.1%} of items share their code tuple with another one"
+    shared = (
+        f"{codebook['collision_rate']:.1%} of items share their code tuple with another one,"
+        f" {codebook['largest_tuple_share']:.1%} have the most common one"
+    )
     found = [
         ("Learning curves", "", figures.learning_curves(report.history, report.best_epoch)),
         ("Popularity", "", figures.popularity_curve(report.popularity, report.head_fraction)),

@@ -25,6 +25,8 @@ codebooks: {max_collision_rate: 1.0}
 model: {hidden_size: 8, layers: 1, max_length: 10}
 training: {epochs: 1, min_epoch_steps: 0, batch_size: 256, validation_users: 100}
 """
+# A model of one epoch beats nobody.
+NO_BASELINES = "gate: {baselines: []}"
 NODES = 15
 
 
@@ -57,7 +59,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 @pytest.fixture(scope="module")
 def first(runs: Runs) -> Result:
-    return runs.run("")
+    return runs.run(NO_BASELINES)
 
 
 def _without_report(stdout: str) -> list[str]:
@@ -109,7 +111,7 @@ def test_pushed_model_answers_without_the_artifacts(runs: Runs, first: Result, t
 
 def test_second_run_reuses_everything_but_the_comparison(runs: Runs, first: Result) -> None:
     before = runs.versions
-    second = runs.run("")
+    second = runs.run(NO_BASELINES)
     assert second.exception is None, second.exception
     # The baseline is new, as there was none at first; the resolver and the pusher always run.
     timed = [line.split()[1] for line in second.stderr.splitlines() if line.startswith("[") and line.endswith(" s")]
@@ -121,7 +123,8 @@ def test_second_run_reuses_everything_but_the_comparison(runs: Runs, first: Resu
 
 def test_a_model_below_the_gate_or_with_a_bad_index_is_not_pushed(runs: Runs, first: Result) -> None:
     before = runs.versions
-    limits = "gate: {min_ndcg_at_10: 0.99, slices: {tail: {min_ndcg_at_10: 0.9}}}\nindex: {max_p99_ms: 0.000001}"
+    limits = "gate: {baselines: [], min_ndcg_at_10: 0.99, slices: {tail: {min_ndcg_at_10: 0.9}}}\n"
+    limits += "index: {max_p99_ms: 0.000001}"
     result = runs.run(limits)
     error = raised(result, NotBlessedError)
     assert re.search(r"overall ndcg@10 is 0\.0\d+, below 0\.9900; tail ndcg@10 is 0\.\d+, below 0\.9000", str(error))
@@ -131,8 +134,29 @@ def test_a_model_below_the_gate_or_with_a_bad_index_is_not_pushed(runs: Runs, fi
     assert runs.versions == before
 
 
+def test_a_model_that_does_not_beat_the_baselines_is_not_pushed(runs: Runs, first: Result) -> None:
+    """The one trained above, by the defaults: only what judges runs again."""
+    before = runs.versions
+    result = runs.run("")
+    error = raised(result, NotBlessedError)
+    reason = re.search(r"overall ndcg@10 0\.\d+ does not beat the baseline item_knn, 0\.\d+", str(error))
+    assert reason and error.exit_code == 3
+    assert "\ngate: does not beat item_knn: ndcg@10 0." in result.stdout
+    assert re.search(r"\] Trainer \.\.\. cached", result.stderr)
+    assert runs.versions == before
+    (report,) = re.findall(r"report in (.*)", result.stdout)
+    page = pathlib.Path(report).read_text()
+    assert "Not blessed" in page and f"<li>{reason.group()}" in page and "<li>does not beat item_knn: " in page
+    shown = CliRunner().invoke(pipeline, ["status", "--root", str(runs.root)])
+    assert re.search(rf"Evaluator: not blessed: .*{re.escape(reason.group())}", shown.stdout)
+    card = json.loads(
+        (pathlib.Path(newest_version(str(runs.root / "serving"))) / "assets.extra/model_card.json").read_text()
+    )
+    assert card["baselines"]["lines"] == ["not compared with any baseline (gate.baselines is empty)"]
+
+
 def test_bad_input_names_component_file_and_column(runs: Runs, first: Result) -> None:
-    result = runs.run("", "--timestamp-column", "when")
+    result = runs.run(NO_BASELINES, "--timestamp-column", "when")
     error = raised(result, InputError)
     assert "InteractionExampleGen: " in str(error)
     assert "interactions.csv.gz" in str(error)

@@ -25,7 +25,7 @@ quantizer: {levels: 2, codes: 8, iterations: 5}
 codebooks: {max_collision_rate: 1.0}
 model: {hidden_size: 8, layers: 1, max_length: 10}
 training: {epochs: 3, min_epoch_steps: 0, patience: 3, batch_size: 256, validation_users: 100}
-gate: {max_relative_drop: 1.0}
+gate: {baselines: [], max_relative_drop: 1.0}
 """
 
 # Dies of SIGKILL: after the Trainer's second epoch and before its checkpoint, when the Evaluator has half of its files,

@@ -20,6 +20,7 @@ CONFIG = """
 text: {dimensions: 16}
 quantizer: {levels: 2, codes: 8, iterations: 5}
 codebooks: {max_collision_rate: 1.0}
+gate: {baselines: []}
 model: {hidden_size: 8, layers: 1, max_length: 10}
 training: {epochs: 2, min_epoch_steps: 0, batch_size: 128, validation_users: 100, learning_rate: 1.0e-7}
 tuner:

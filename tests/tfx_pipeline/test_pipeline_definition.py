@@ -62,7 +62,8 @@ def test_has_every_node_and_no_other() -> None:
         # A warm start depends on what the present examples are: models trained on them are passed over.
         ("WarmStartResolver", {"Transform"}),
         ("Trainer", {"Transform", "SemanticIdGen", "WarmStartResolver"}),
-        ("Evaluator", {"InteractionExampleGen", "Trainer", "BaselineResolver"}),
+        # Baselines are fitted on transformed examples.
+        ("Evaluator", {"InteractionExampleGen", "Transform", "Trainer", "BaselineResolver"}),
         ("IndexEvaluator", {"Trainer", "Transform", "IndexBuilder"}),
         ("ReportGen", {"Trainer", "Transform", "Evaluator", "IndexEvaluator"}),
         ("Pusher", {"Trainer", "Evaluator", "IndexBuilder", "IndexEvaluator"}),
@@ -77,6 +78,8 @@ def test_upstream_nodes(node: str, upstream: set[str]) -> None:
     ("change", "nodes"),
     [
         ({"gate.max_relative_drop": 0.5}, {"Evaluator"}),
+        ({"gate.baselines": ["popularity"]}, {"Evaluator"}),
+        ({"gate.max_tail_loss": 0.5}, {"Evaluator"}),
         ({"training.learning_rate": 0.1}, {"Trainer"}),
         ({"quantizer.levels": 2}, {"SemanticIdGen"}),
         ({"codebooks.max_dead_codes": 0.1}, {"SemanticIdGen"}),

@@ -1,8 +1,10 @@
-"""The gate: thresholds by slice, and TFX's own Evaluator on models that gain here and lose there."""
+"""The gate: thresholds by slice and baselines, by the Evaluator on models that gain here and lose there."""
 
 from __future__ import annotations
 
+import json
 import pathlib
+import shutil
 from typing import Any
 
 import numpy as np
@@ -12,18 +14,21 @@ import tensorflow_model_analysis as tfma
 from google.protobuf import json_format
 from pipeline_support import ITEM_IDS, Transformed, example
 from tensorflow_model_analysis.metrics import metric_specs
-from tfx.components.evaluator import executor
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 from trainer_support import at
 
 from h2rec_tf.config import GateConfig
-from h2rec_tf.config_tree import from_dict
+from h2rec_tf.config_tree import from_dict, to_dict
 from h2rec_tf.errors import InputError
 from h2rec_tf.export import ServingModel, export_model
+from h2rec_tf.models.store import SEMANTIC_IDS_DIR
+from h2rec_tf.semantic_ids import ITEM_IDS_FILE
 from tfx_pipeline import constants
+from tfx_pipeline.components.baseline_comparison import BASELINES_FILE, BaselineResults
 from tfx_pipeline.components.evaluation import eval_config, slice_name
 from tfx_pipeline.components.evaluation_results import EvaluationResults
+from tfx_pipeline.components.model_evaluator import ModelEvaluatorExecutor
 from tfx_pipeline.runners.local import beam_pipeline_args
 from tfx_pipeline.user_code.signatures import EvaluationSignatures
 
@@ -60,45 +65,84 @@ class Ranker:
     def learned_table(self) -> np.ndarray:
         return np.eye(ITEMS + 1, dtype=np.float32)[:, 1:]
 
+    def diverge(self) -> None:
+        """What the model says after item 3 is not a number."""
+        scores = self._scores.numpy()
+        scores[3] = np.nan
+        self._scores.assign(scores)
+
 
 def save(
-    folder: pathlib.Path, graph: Any, *, head: int, tail: int, popularity: np.ndarray = POPULARITY
+    folder: pathlib.Path,
+    graph: Any,
+    *,
+    head: int,
+    tail: int,
+    popularity: np.ndarray = POPULARITY,
+    diverged: bool = False,
 ) -> pathlib.Path:
     """A model that ranks every head target `head`-th and every tail target `tail`-th."""
     ranker = Ranker({item: head if item <= 8 else tail for item in range(1, ITEMS + 1)})
+    if diverged:
+        ranker.diverge()
     ids = np.asarray(ITEM_IDS, dtype=object)
     serving = ServingModel(ranker, item_ids=ids, titles=ids, popularity=popularity, max_length=4)  # type: ignore[arg-type]
     signatures = EvaluationSignatures(serving, graph, (10,)).signatures()
     export_model(serving, str(folder / "Format-Serving"), signatures=signatures)
+    catalogue = folder / constants.TRAINED_MODEL_DIR / SEMANTIC_IDS_DIR
+    catalogue.mkdir(parents=True)
+    (catalogue / ITEM_IDS_FILE).write_text("".join(f"{item_id}\n" for item_id in ITEM_IDS))
     return folder
+
+
+def write(folder: pathlib.Path, rows: list[dict[str, list]]) -> None:
+    folder.mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(folder / "data.gz"), "GZIP") as writer:
+        for row in rows:
+            writer.write(example(**row))
 
 
 @pytest.fixture(scope="module")
 def folder(transformed: Transformed, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Test examples, 60 of head targets and 40 of tail ones, and models."""
+    """Test examples, 60 of head targets and 40 of tail ones, training examples, and models.
+
+    In training the head items follow each other in a circle and tail items stand alone. So item-kNN ranks a head target
+    second (the item before is as near), popularity eighth, and both give nothing for tail targets.
+    """
     folder = tmp_path_factory.mktemp("gate")
-    (folder / "examples" / "Split-test").mkdir(parents=True)
     targets = [1 + row % 8 for row in range(60)] + [9 + row % 32 for row in range(40)]
-    with tf.io.TFRecordWriter(str(folder / "examples" / "Split-test" / "data.gz"), "GZIP") as writer:
-        for row, target in enumerate(targets):
-            last = ITEM_IDS[(target - 2) % ITEMS]
-            writer.write(example(user_id=[f"u{row}"], history=[last], target=[ITEM_IDS[target - 1]], timestamps=[row]))
+    raw, indices = [], []
+    for row, target in enumerate(targets):
+        last = (target - 2) % ITEMS
+        user, times = [f"u{row}"], {"timestamps": [row]}
+        raw.append({"user_id": user, "history": [ITEM_IDS[last]], "target": [ITEM_IDS[target - 1]], **times})
+        indices.append({"user_id": user, "history_index": [last + 1], "target_index": [target], **times})
+    write(folder / "examples" / "Split-test", raw)
+    # In another order, as files of a Beam run may come.
+    write(folder / "transformed" / "Split-test", indices[::-1])
+    pairs = [[1 + item, 1 + (item + 1) % 8] for item in range(8)] * 60
+    histories = pairs + [[item] for item in range(9, ITEMS + 1) for _ in range(POPULARITY[item])]
+    train = [{"user_id": [f"t{row}"], "history_index": history} for row, history in enumerate(histories)]
+    write(folder / "transformed" / "Split-train", train)
     save(folder / "even", transformed.graph, head=3, tail=3)
     save(folder / "tail-breaking", transformed.graph, head=1, tail=30)
+    save(folder / "poor", transformed.graph, head=9, tail=9)
+    save(folder / "diverged", transformed.graph, head=1, tail=1, diverged=True)
     # Trained when other items were popular.
     older = np.concatenate([[0], POPULARITY[:0:-1]])
     save(folder / "older", transformed.graph, head=3, tail=3, popularity=older)
     return folder
 
 
-def evaluate(
-    folder: pathlib.Path, model: str, baseline: str | None, config: tfma.EvalConfig, where: pathlib.Path
-) -> Any:
-    """Runs TFX's Evaluator; the metrics and the verdict as a run's summary has them."""
+def evaluate(folder: pathlib.Path, model: str, baseline: str | None, asked: GateConfig, where: pathlib.Path) -> Any:
+    """Runs the Evaluator; the metrics and the verdict as a run's summary has them."""
     examples = standard_artifacts.Examples()
     examples.split_names = '["test"]'
+    transformed = standard_artifacts.Examples()
+    transformed.split_names = '["test", "train"]'
     inputs = {
         "examples": at(examples, folder / "examples"),
+        "transformed_examples": at(transformed, folder / "transformed"),
         "model": at(standard_artifacts.Model(), folder / model),
     }
     if baseline:
@@ -107,22 +151,30 @@ def evaluate(
         "evaluation": at(standard_artifacts.ModelEvaluation(), where / "evaluation"),
         "blessing": at(standard_artifacts.ModelBlessing(), where / "blessing"),
     }
-    properties = {"eval_config": json_format.MessageToJson(config), "example_splits": '["test"]'}
-    properties["fairness_indicator_thresholds"] = "null"
+    config = eval_config(metrics=METRICS, gate=asked)
+    against = {key: to_dict(asked)[key] for key in ("baselines", "confidence", "max_tail_loss")}
+    properties = {
+        "eval_config": json_format.MessageToJson(config),
+        "example_splits": '["test"]',
+        "fairness_indicator_thresholds": "null",
+        "config": json.dumps({"gate": against, "evaluation": {"head_fraction": 0.2}}),
+    }
     context = base_beam_executor.BaseBeamExecutor.Context(
         beam_pipeline_args=beam_pipeline_args(), tmp_dir=str(where / "tmp"), unique_id="1"
     )
-    executor.Executor(context).Do(inputs, outputs, properties)
+    ModelEvaluatorExecutor(context).Do(inputs, outputs, properties)
     (blessing,) = outputs["blessing"]
     results = EvaluationResults.load(outputs["evaluation"][0].uri)
     assert results.blessed == bool(blessing.get_int_custom_property("blessed"))
+    assert [path.name for path in (where / "blessing").iterdir()] == ["BLESSED" if results.blessed else "NOT_BLESSED"]
+    assert blessing.get_string_custom_property("reasons") == "; ".join(results.reasons)
     return results.metrics, results.blessed, results.reasons
 
 
 def test_a_model_that_gains_overall_but_breaks_the_tail_is_refused(
     folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    config = eval_config(metrics=METRICS, gate=gate(min_ndcg_at_10=0.3))
+    config = gate(min_ndcg_at_10=0.3)
     before, blessed, reasons = evaluate(folder, "even", None, config, tmp_path / "first")
     assert blessed and not reasons
     now, blessed, reasons = evaluate(folder, "tail-breaking", "even", config, tmp_path / "second")
@@ -134,7 +186,7 @@ def test_a_model_that_gains_overall_but_breaks_the_tail_is_refused(
 
 
 def test_slices_are_those_of_the_model_that_is_judged(folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    config = eval_config(metrics=METRICS, gate=gate())
+    config = gate()
     alone, *_ = evaluate(folder, "even", None, config, tmp_path / "alone")
     beside, blessed, _ = evaluate(folder, "even", "older", config, tmp_path / "beside")
     assert blessed
@@ -144,7 +196,7 @@ def test_slices_are_those_of_the_model_that_is_judged(folder: pathlib.Path, tmp_
 def test_a_minimum_on_one_group_is_enforced_and_every_group_is_measured(
     folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    config = eval_config(metrics=METRICS, gate=gate(slices={"popularity 1-9": {"min_ndcg_at_10": 0.2}}))
+    config = gate(slices={"popularity 1-9": {"min_ndcg_at_10": 0.2}})
     metrics, blessed, reasons = evaluate(folder, "tail-breaking", None, config, tmp_path)
     assert not blessed
     assert reasons == ["popularity 1-9 ndcg@10 is 0.0000, below 0.2000"]
@@ -158,6 +210,55 @@ def test_a_minimum_on_one_group_is_enforced_and_every_group_is_measured(
         "popularity 100+": 60,
         "history 1-4": 100,
     }
+
+
+@pytest.fixture(scope="module")
+def poor(folder: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, Any]:
+    """A model that ranks every target ninth: where its evaluation is, and what came of it."""
+    where = tmp_path_factory.mktemp("poor")
+    return where / "evaluation", evaluate(folder, "poor", None, gate(), where)
+
+
+def test_a_model_that_does_not_beat_every_baseline_is_refused(poor: tuple[pathlib.Path, Any]) -> None:
+    evaluation, (_, blessed, reasons) = poor
+    assert not blessed
+    (reason,) = reasons
+    assert reason.startswith(f"overall ndcg@10 {1 / np.log2(10):.4f} does not beat the baseline item_knn")
+    found = BaselineResults.load(str(evaluation))
+    assert [test.beaten for test in found.verdict.tests] == [True, False]
+
+
+def test_users_and_slices_are_those_of_the_evaluator(poor: tuple[pathlib.Path, Any]) -> None:
+    evaluation, (metrics, *_) = poor
+    found = BaselineResults.load(str(evaluation))
+    # Every slice that has users, and no other.
+    for by_slice in found.ndcg.values():
+        assert set(by_slice) == set(metrics)
+    assert found.verdict.value == pytest.approx(metrics["overall"]["ndcg_10"], abs=1e-6)
+    assert found.verdict.tail == pytest.approx(metrics["tail"]["ndcg_10"], abs=1e-6)
+    # By hand: ties count against the target, so that popularity ranks each of the eight head items eighth.
+    assert found.ndcg["popularity"]["head"] == pytest.approx(1 / np.log2(9))
+    # The item before and the item after are as near; after a tail item, as for targets 1, nothing is.
+    after_tail = sum(1 + row % 8 == 1 for row in range(60))
+    assert found.ndcg["item_knn"]["head"] == pytest.approx((60 - after_tail) / 60 / np.log2(3))
+    assert found.ndcg["popularity"]["tail"] == found.ndcg["item_knn"]["tail"] == 0.0
+
+
+def test_a_comparison_that_is_missing_does_not_pass(poor: tuple[pathlib.Path, Any], tmp_path: pathlib.Path) -> None:
+    evaluation = shutil.copytree(poor[0], tmp_path / "evaluation")
+    (evaluation / BASELINES_FILE).unlink()
+    with pytest.raises(InputError, match="the comparison with baselines is missing"):
+        EvaluationResults.load(str(evaluation))
+
+
+def test_a_model_that_diverged_is_refused_with_every_other_threshold_off(
+    folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """Scores that are not a number are neither higher nor lower than others: such a target must not come first."""
+    metrics, blessed, reasons = evaluate(folder, "diverged", None, gate(baselines=[]), tmp_path)
+    assert not blessed
+    assert any(reason.startswith("ndcg@10 is not a finite number in: overall, head, ") for reason in reasons), reasons
+    assert metrics["tail"]["ndcg_10"] == pytest.approx(1.0)
 
 
 def limits(values: GateConfig) -> dict[str, tuple[float, float]]:

@@ -137,7 +137,7 @@ def test_a_damaged_file_of_an_input_is_found(tmp_path: pathlib.Path) -> None:
 def test_table_has_slices_and_metrics_in_order() -> None:
     values = {"users": 4.0, "hr_10": 0.5, "hr_5": 0.25, "mrr": 0.125}
     names = ["tail", "history 10-19", "overall", "history 1-4", "head"]
-    lines = RunSummary(dict.fromkeys(names, values), True, [], "", "").table().splitlines()
+    lines = RunSummary(dict.fromkeys(names, values), True, [], [], "", "").table().splitlines()
     assert lines[0].split() == ["slice", "users", "hr@5", "hr@10", "mrr"]
     assert [line.split("  ")[0] for line in lines[1:]] == ["overall", "head", "tail", "history 1-4", "history 10-19"]
     assert lines[1].split() == ["overall", "4", "0.2500", "0.5000", "0.1250"]

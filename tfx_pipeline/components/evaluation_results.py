@@ -1,4 +1,4 @@
-"""What TFX's Evaluator wrote: metrics by slice, and the verdict with its reasons."""
+"""What the Evaluator wrote: metrics by slice, the comparison with baselines, and the verdict with its reasons."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import math
 import tensorflow_model_analysis as tfma
 
 from h2rec_tf import names
-from tfx_pipeline.components.evaluation import slice_name
+from tfx_pipeline.components.baseline_comparison import BaselineResults
+from tfx_pipeline.components.evaluation import GATE_METRIC, slice_name
 
 # What the Evaluator calls the new model when there is a baseline to compare with.
 _CANDIDATE = "candidate"
@@ -21,21 +22,30 @@ class EvaluationResults:
     Attributes:
         metrics: slice -> metric -> value, as `metrics["head"]["ndcg_10"]`, slices in the order of `slice_order`;
             `users` is the number of examples.
-        blessed: the Evaluator's verdict.
+        baselines: recommenders without training on the same users, and how the model stands to them.
+        blessed: the Evaluator's verdict: TFMA's thresholds hold, the baselines are beaten, and no figure of the metric
+            that decides is anything but a number.
         reasons: why it was not blessed, one line each.
     """
 
     metrics: dict[str, dict[str, float]]
+    baselines: BaselineResults
     blessed: bool
     reasons: list[str]
 
     @classmethod
     def load(cls, evaluation: str) -> EvaluationResults:
-        """Reads the artifact in the directory `evaluation`."""
+        """Reads the artifact in the directory `evaluation`.
+
+        Raises:
+            InputError: it has no comparison with baselines.
+        """
         result = tfma.load_validation_result(evaluation)
         metrics = _metrics(evaluation)
         ordered = {name: metrics[name] for name in sorted(metrics, key=slice_order)}
-        return cls(ordered, result.validation_ok, _reasons(result, metrics))
+        baselines = BaselineResults.load(evaluation)
+        more = [*_not_numbers(ordered), *baselines.verdict.reasons]
+        return cls(ordered, baselines, result.validation_ok and not more, [*_reasons(result, metrics), *more])
 
 
 def slice_order(name: str) -> tuple[int, str, int]:
@@ -59,6 +69,18 @@ def _metrics(evaluation: str) -> dict[str, dict[str, float]]:
                 continue
             row[key.name] = entry.value.double_value.value
     return metrics
+
+
+def _not_numbers(metrics: dict[str, dict[str, float]]) -> list[str]:
+    """Thresholds alone would let infinity pass, and a slice without thresholds anything."""
+    wrong = [name for name, row in metrics.items() if not math.isfinite(row.get(GATE_METRIC, math.nan))]
+    if not wrong and names.OVERALL in metrics:
+        return []
+    what = GATE_METRIC.replace("_", "@")
+    return [
+        f"{what} is not a finite number in: {', '.join(wrong) or names.OVERALL}; the model diverged, or nothing was"
+        " measured"
+    ]
 
 
 def _reasons(result: tfma.validation_result_pb2.ValidationResult, metrics: dict[str, dict[str, float]]) -> list[str]:

@@ -199,8 +199,14 @@ def _write_servable(
         if blessings:
             figures = json.loads(_read(os.path.join(blessings[0].uri, constants.INDEX_REPORT_FILE)))
     evaluation = input_dict.get(constants.EVALUATION)
-    metrics = EvaluationResults.load(artifact_utils.get_single_uri(evaluation)).metrics if evaluation else {}
-    card = model_card(trained=trained_dir(models), metrics=metrics, index=figures, version=version)
+    results = EvaluationResults.load(artifact_utils.get_single_uri(evaluation)) if evaluation else None
+    card = model_card(
+        trained=trained_dir(models),
+        metrics=results.metrics if results else {},
+        baselines=results.baselines.verdict if results else None,
+        index=figures,
+        version=version,
+    )
     write_card(card, extra)
     with tf.io.TFRecordWriter(str(extra / constants.WARMUP_FILE)) as writer:
         for request in warmup_requests(str(folder), item_ids[:_WARMUP_ITEMS]):

@@ -15,11 +15,9 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts, standa
 
 from h2rec_tf import names
 from h2rec_tf.bench.pictures import codebook_usage, gate_by_popularity
-from h2rec_tf.data.sequences import Holdout, Sequences
-from h2rec_tf.evaluation import Recommender, evaluate
+from h2rec_tf.data.sequences import Holdout
 from h2rec_tf.models.exported import absent_inputs
-from h2rec_tf.models.item_knn import ItemKnn
-from h2rec_tf.models.popularity import Popularity
+from h2rec_tf.models.floors import LABELS
 from h2rec_tf.models.store import TrainedModel
 from h2rec_tf.report.page import Example, ModelReport, render
 from tfx_pipeline import constants
@@ -50,7 +48,7 @@ class ReportGenSpec(component_spec.ComponentSpec):
 
 
 class ReportGenExecutor(base_executor.BaseExecutor):
-    """Gathers figures from the artifacts of a run, measures the floors, and renders."""
+    """Gathers figures from the artifacts of a run, and renders."""
 
     @on_local_artifacts
     def Do(
@@ -87,7 +85,8 @@ class ReportGenExecutor(base_executor.BaseExecutor):
             blessed=results.blessed and index_blessed,
             reasons=reasons,
             metrics=results.metrics,
-            floors=_floors(train, test, popularity, config.evaluation.head_fraction),
+            floors={LABELS[name]: by_slice for name, by_slice in results.baselines.ndcg.items()},
+            compared=results.baselines.verdict.lines(),
             history=run["history"],
             best_epoch=run["best_epoch"],
             popularity=popularity,
@@ -141,30 +140,6 @@ class ReportGen(base_component.BaseComponent):
 def _json(artifacts: list[types.Artifact], name: str) -> dict[str, Any]:
     with fileio.open(os.path.join(artifact_utils.get_single_uri(artifacts), name), "r") as file:
         return json.loads(file.read())
-
-
-def _floors(
-    train: Sequences, test: Holdout, popularity: np.ndarray, head_fraction: float
-) -> dict[str, dict[str, float]]:
-    """NDCG@10 by slice of what needs no training."""
-    floors: dict[str, Recommender] = {
-        "popularity": Popularity(popularity),
-        "item-kNN": ItemKnn.fit(train, len(popularity) - 1),
-    }
-    # As in the exported model's `evaluate` signature, a target outside the catalogue is not ranked.
-    known = Holdout(*_rows(test, np.flatnonzero(test.targets > 0)))
-    found = {}
-    for name, floor in floors.items():
-        result = evaluate(
-            floor, known, popularity=popularity, ks=(10,), head_fraction=head_fraction, recommendation_k=0
-        )
-        found[name] = {part: result.metric("ndcg@10", part) for part in result.slices}
-    return found
-
-
-def _rows(holdout: Holdout, rows: np.ndarray) -> tuple[Sequences, np.ndarray]:
-    histories = [holdout.histories.history(row).tolist() for row in rows]
-    return Sequences.from_lists(histories), holdout.targets[rows]
 
 
 def _examples(saved_model: str, stored: TrainedModel, test: Holdout) -> list[Example]:

@@ -25,6 +25,7 @@ class RunSummary:
         metrics: slice -> metric -> value, as `metrics["head"]["ndcg_10"]`; `users` is the number of examples.
         blessed: whether the model, its index and, where it was judged, its start in a server were all blessed.
         reasons: why not, one line each.
+        compared: how the model stands to recommenders without training, one line each.
         pushed: directory of the pushed version, or "".
         report: path of the run's HTML report.
     """
@@ -32,6 +33,7 @@ class RunSummary:
     metrics: dict[str, dict[str, float]]
     blessed: bool
     reasons: list[str]
+    compared: list[str]
     pushed: str
     report: str
 
@@ -70,6 +72,7 @@ def summarize(runs: Mapping[str, NodeRun]) -> RunSummary:
         metrics=results.metrics,
         blessed=results.blessed and bool(index[BLESSED].int_value) and infra_blessed,
         reasons=reasons,
+        compared=results.baselines.verdict.lines(),
         pushed=pushed["pushed_destination"].string_value,
         report=os.path.join(output(constants.REPORT_GEN, constants.REPORT).uri, constants.REPORT_FILE),
     )

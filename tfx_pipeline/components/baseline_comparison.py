@@ -1,0 +1,141 @@
+"""A model and the recommenders that need no training on the same test users."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+
+import numpy as np
+import tensorflow as tf
+from tfx import types
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
+from tfx.utils import io_utils
+
+from h2rec_tf import names
+from h2rec_tf.baseline_gate import BaselineVerdict, judge
+from h2rec_tf.config import GateConfig
+from h2rec_tf.data.sequences import Holdout, Sequences
+from h2rec_tf.errors import InputError
+from h2rec_tf.evaluation import Recommender, evaluate
+from h2rec_tf.metrics import ranking, slices
+from h2rec_tf.models.floors import baselines
+
+# In an evaluation artifact.
+BASELINES_FILE = "baselines.json"
+_K = 10
+_GAIN = f"ndcg_{_K}"
+_ROWS = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class BaselineResults:
+    """What was measured, and what the gate says of it.
+
+    Attributes:
+        ndcg: baseline -> slice -> NDCG@10, of all baselines there are; slices without users are left out.
+        verdict: against those of `gate.baselines`.
+    """
+
+    ndcg: dict[str, dict[str, float]]
+    verdict: BaselineVerdict
+
+    def save(self, evaluation: str) -> None:
+        """Writes it into the artifact in the directory `evaluation`."""
+        content = {"ndcg_10": self.ndcg, "verdict": self.verdict.to_dict()}
+        io_utils.write_string_file(os.path.join(evaluation, BASELINES_FILE), json.dumps(content, indent=1))
+
+    @classmethod
+    def load(cls, evaluation: str) -> BaselineResults:
+        """Reads what `save` wrote.
+
+        Raises:
+            InputError: it is not there; what was not compared must not pass as compared.
+        """
+        path = os.path.join(evaluation, BASELINES_FILE)
+        if not fileio.exists(path):
+            raise InputError(f"{path}: the comparison with baselines is missing; delete {evaluation} and run again")
+        content = json.loads(io_utils.read_string_file(path))
+        return cls(content["ndcg_10"], BaselineVerdict.from_dict(content["verdict"]))
+
+
+def compare(
+    saved_model: str,
+    examples: list[types.Artifact],
+    *,
+    train: Sequences,
+    test: Holdout,
+    popularity: np.ndarray,
+    head_fraction: float,
+    gate: GateConfig,
+) -> BaselineResults:
+    """Measures and judges.
+
+    As in the model's `evaluate` signature, a target outside the catalogue is ranked by nobody and counts 0 for all.
+
+    Args:
+        saved_model: directory of the judged model.
+        examples: user examples before the transformation, as the model's `evaluate` signature takes them.
+        train: the training split.
+        test: the test split after the transformation.
+        popularity: int `[N + 1]`, training interactions of each item index.
+        head_fraction: share of the catalogue that is head.
+        gate: what is asked.
+
+    Raises:
+        InputError: `examples` and `test` are of different users.
+    """
+    model = model_gains(saved_model, examples, test)
+    known = test.targets > 0
+    members = slices.user_slices(test.targets, test.histories.lengths, popularity, head_fraction)
+    for name, mask in members.items():
+        # An unknown target has no popularity, so it is in none of these slices.
+        if name != names.OVERALL and not name.startswith("history "):
+            mask &= known
+    gains, ndcg = {}, {}
+    for name, baseline in baselines(train, popularity).items():
+        gains[name] = np.zeros(len(test))
+        if known.any():
+            gains[name][known] = _gains(baseline, _rows(test, np.flatnonzero(known)), popularity)
+        ndcg[name] = {part: float(gains[name][mask].mean()) for part, mask in members.items() if mask.any()}
+    return BaselineResults(ndcg, judge(model, gains, tail=members[names.TAIL], gate=gate))
+
+
+def model_gains(saved_model: str, examples: list[types.Artifact], test: Holdout) -> np.ndarray:
+    """float64 `[U]`: NDCG@10 of each user of `test`, by the signature that the Evaluator measures.
+
+    Raises:
+        InputError: `examples` and `test` are of different users.
+    """
+    loaded = tf.saved_model.load(saved_model)
+    evaluated = loaded.signatures[names.EVALUATE]
+    files = [
+        file
+        for uri in artifact_utils.get_split_uris(examples, names.TEST)
+        for file in tf.io.gfile.glob(io_utils.all_files_pattern(uri))
+    ]
+    users, gains = [], []
+    for rows in tf.data.TFRecordDataset(sorted(files), compression_type="GZIP").batch(_ROWS):
+        parsed = tf.io.parse_example(rows, {names.USER_ID: tf.io.FixedLenFeature([], tf.string)})
+        users += [user.decode("utf-8") for user in parsed[names.USER_ID].numpy()]
+        gains += evaluated(examples=rows)[_GAIN].numpy().tolist()
+    ids = np.asarray(users, dtype=object)
+    order = np.argsort(ids, kind="stable")
+    if not np.array_equal(ids[order], test.histories.user_ids):
+        raise InputError(
+            f"the test split has {len(ids)} users before the transformation and {len(test)} others after it; run the"
+            " pipeline on a new root"
+        )
+    return np.asarray(gains, np.float64)[order]
+
+
+def _gains(baseline: Recommender, test: Holdout, popularity: np.ndarray) -> np.ndarray:
+    """float64 `[U]`: NDCG@10 of each user, ranked as the `evaluate` signature ranks."""
+    result = evaluate(baseline, test, popularity=popularity, ks=(_K,), recommendation_k=0)
+    return ranking.ndcg(result.ranks, _K)
+
+
+def _rows(holdout: Holdout, rows: np.ndarray) -> Holdout:
+    histories = [holdout.histories.history(row).tolist() for row in rows]
+    return Holdout(Sequences.from_lists(histories), holdout.targets[rows])
