@@ -53,7 +53,7 @@ STATES = {0: "UNKNOWN", 10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOAD
 
 
 def parse(kind: Any, content: bytes) -> Any:
-    """The message of a class that bytes hold, all of them: `FromString` passes over what follows a stray end of a group.
+    """The message that bytes hold, all of them: `FromString` passes over what follows a stray end of a group.
 
     Raises:
         DecodeError: they hold none.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sharing
 import tensorflow as tf
 from click.testing import CliRunner
 from support import MAX_LENGTH, item_parts, random_sequences, tiny_model
@@ -25,6 +26,7 @@ from h2rec_tf.index.tune import tune_index
 from h2rec_tf.models.cold_items import ColdItems
 from h2rec_tf.quantizers.rq_kmeans import RqKmeans
 from h2rec_tf.text.tfidf_svd import TfidfSvd
+from serving.server.servable import Servable
 
 ITEMS = 300
 IDS = np.asarray([f"ïtem {row}" for row in range(ITEMS)], object)
@@ -182,3 +184,14 @@ def test_a_directory_without_a_model_of_this_package_is_named(tmp_path: pathlib.
     tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
     with pytest.raises(InputError, match="export the model with this package"):
         LoadedModel(str(tmp_path / "other"))
+
+
+def test_vectors_of_cold_items_do_not_depend_on_who_else_asks(exact: str) -> None:
+    generator = np.random.default_rng(0)
+    servable = Servable.load(3, f"{exact}/3")
+    requests = [
+        {names.VECTORS: generator.normal(size=(int(rows), 6)).astype(np.float32)}
+        for rows in generator.integers(1, 4, 8)
+    ]
+    assert sharing.check(servable, names.COLD_ITEM_EMBEDDING, requests, tolerance=1e-5) == [8]
+    servable.close()
