@@ -6,9 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 from h2rec_tf import retrieval
-from h2rec_tf.export.histories import left_padded
 from h2rec_tf.metrics import slices
 from h2rec_tf.models.h2rec import H2Rec
+from h2rec_tf.models.item_rows import left_padded
 
 
 class ItemScorer(tf.Module):

@@ -9,10 +9,11 @@ import tf_keras as keras
 
 from h2rec_tf.layers.seen_slots import SeenSlots
 from h2rec_tf.losses.neighbour_teacher import NeighbourTeacher
-from h2rec_tf.models.vector_model import VectorModel
+from h2rec_tf.models.item_rows import item_rows
+from h2rec_tf.models.trainable_model import TrainableModel, rows_of_step, sum_of_replicas
 
 
-class H2Rec(VectorModel):
+class H2Rec(TrainableModel):
     """Sequential recommender over hash IDs and semantic IDs that learns by next items and by aligning the two spaces.
 
     Args:
@@ -80,22 +81,20 @@ class H2Rec(VectorModel):
         self.teacher_share = teacher_share
         self.cloze_rate = cloze_rate
         self._cloze_generator = tf.random.Generator.from_seed(seed)
-        self._loss_means = {
-            name: keras.metrics.Mean(name=name)
-            for name in ("next_item_loss", "teacher_loss", "item_alignment_loss", "user_alignment_loss")
-        }
 
     def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
         """Next-item loss at every real position plus the weighted alignment losses (design: loss).
 
+        Without the layers' regularization losses, as in every TensorFlow Recommenders model.
+
         Args:
-            inputs: int32 `[B, T + 1]` sequences, left padded with 0; each item is predicted from those before it.
+            inputs: integer `[B, T + 1]` sequences, zeros anywhere; each item is predicted from those before it.
             training: switches dropout on.
 
         Returns:
             Scalar float32; on several replicas this one's part, so that their sum is the mean over the step's targets.
         """
-        items = inputs
+        items = item_rows(inputs)
         if self.encoder.causal:
             history, targets = items[:, :-1], items[:, 1:]
             predicted = history != 0
@@ -105,31 +104,32 @@ class H2Rec(VectorModel):
         where = tf.where(predicted)
         next_items = tf.gather_nd(targets, where)
         share = _replica_share(tf.shape(next_items)[0])
+        rows = rows_of_step(items)
         negatives = self.next_item.draw(next_items)
         edges = None if self.teacher is None else self.teacher.edges(history)
-        rows, table = self._asked_items(next_items, negatives, edges)
+        asked, table = self._asked_items(next_items, negatives, edges)
         users = tf.gather_nd(outputs["learned"], where)
         seen = None
         if self.seen is not None:
             marks = self.seen.marks(history, causal=self.encoder.causal)
-            seen = self.seen.scores(tf.gather_nd(marks, where), rows)
-        total = self.next_item(users, next_items, table, items=rows, negatives=negatives, seen=seen)
-        self._loss_means["next_item_loss"].update_state(total, sample_weight=share)
+            seen = self.seen.scores(tf.gather_nd(marks, where), asked)
+        total = self.next_item(users, next_items, table, items=asked, negatives=negatives, seen=seen)
+        self._record("next_item_loss", total * share, rows)
         if self.teacher is not None:
             # The seen part is left out: the teacher names no seen item, and who shares its slots says nothing.
-            expected, known = self.teacher(history, table, rows=rows, edges=edges)
-            place = next_items if rows is None else tf.searchsorted(rows, next_items)
+            expected, known = self.teacher(history, table, rows=asked, edges=edges)
+            place = next_items if asked is None else tf.searchsorted(asked, next_items)
             moved = tf.gather(table, place) - tf.gather_nd(expected, where)
             loss = self._teacher_loss(users, moved, tf.gather_nd(known, where))
-            self._loss_means["teacher_loss"].update_state(loss, sample_weight=share)
+            self._record("teacher_loss", loss * share, rows)
             total += self.teacher_share * loss
         if self.item_alignment is not None:
             loss = self.item_alignment(items, hid=self.hash_ids, sid=self.semantic_ids)
-            self._loss_means["item_alignment_loss"].update_state(loss, sample_weight=share)
+            self._record("item_alignment_loss", loss * share, rows)
             total += self.item_alignment_weight * loss
         if self.user_alignment is not None:
             loss = self.user_alignment(outputs["hid"][:, -1], outputs["masked"][:, -1], real=history[:, -1] != 0)
-            self._loss_means["user_alignment_loss"].update_state(loss, sample_weight=share)
+            self._record("user_alignment_loss", loss * share, rows)
             total += self.user_alignment_weight * loss
         # Replicas' gradients are summed.
         return total * share
@@ -160,21 +160,6 @@ class H2Rec(VectorModel):
         gains = tf.reduce_sum(users * moved, axis=1) * known / self.next_item.temperature
         return tf.math.divide_no_nan(tf.reduce_sum(gains), tf.cast(tf.shape(gains)[0], gains.dtype))
 
-    def train_step(self, inputs: Any) -> dict[str, tf.Tensor]:
-        """One optimizer step on a batch as `compute_loss` takes it; the losses apart (means so far) and `loss`.
-
-        Float16 gradients would underflow: under that policy the loss is scaled, as Keras' own step does it.
-        """
-        scaling = isinstance(self.optimizer, keras.mixed_precision.LossScaleOptimizer)
-        with tf.GradientTape() as tape:
-            loss = self.compute_loss(inputs, training=True)
-            scaled = self.optimizer.get_scaled_loss(loss) if scaling else loss
-        gradients = tape.gradient(scaled, self.trainable_variables)
-        if scaling:
-            gradients = self.optimizer.get_unscaled_gradients(gradients)
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
-        return {**{metric.name: metric.result() for metric in self.metrics}, "loss": loss}
-
     def _cloze(self, items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         draws = self._cloze_generator.uniform(tf.shape(items))
         # Half of the rows train what serving does: the mask token at the end, nothing hidden before it.
@@ -191,5 +176,4 @@ def _replica_share(targets: tf.Tensor) -> tf.Tensor | float:
     if tf.distribute.get_strategy().num_replicas_in_sync == 1:
         return 1.0
     mine = tf.cast(targets, tf.float32)
-    context = tf.distribute.get_replica_context()
-    return tf.math.divide_no_nan(mine, context.all_reduce(tf.distribute.ReduceOp.SUM, mine))
+    return tf.math.divide_no_nan(mine, sum_of_replicas(mine))

@@ -12,6 +12,7 @@ import tf_keras as keras
 
 from h2rec_tf.layers.dense import Dense
 from h2rec_tf.layers.seen_slots import SeenSlots
+from h2rec_tf.models.item_rows import item_rows
 
 BRANCHES = ("dual", "hid", "sid", "sum", "concat")
 
@@ -133,7 +134,8 @@ class VectorModel(tfrs.Model):
         """User vectors at every position.
 
         Args:
-            items: int32 `[B, T]` item indices, left padded with 0; `mask_token` may stand for an item.
+            items: int32 `[B, T]` item indices, 0 pads; `mask_token` may stand for an item. Outputs stand where the
+                items stand, so the last position is a row's last item only where 0 pads in front.
             with_masked: also return the masked-granularity view.
             training: switches dropout on.
 
@@ -185,7 +187,8 @@ class VectorModel(tfrs.Model):
         return tf.math.l2_normalize(vector, axis=-1) if self.cosine else vector
 
     def call(self, items: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """int32 `[B, T]` histories, left padded with 0 -> float32 `[B, D]` user vectors for the next item."""
+        """Integer `[B, T]` histories, zeros anywhere -> float32 `[B, D]` user vectors for the next item."""
+        items = item_rows(items)
         if not self.encoder.causal:
             mask_column = tf.fill([tf.shape(items)[0], 1], tf.constant(self.mask_token, items.dtype))
             items = tf.concat([items, mask_column], axis=1)

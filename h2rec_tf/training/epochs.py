@@ -12,7 +12,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from h2rec_tf.data.batches import TrainingBatches
-from h2rec_tf.errors import H2RecError
+from h2rec_tf.models.finite import check_finite
 from h2rec_tf.models.h2rec import H2Rec
 
 
@@ -35,28 +35,24 @@ class Epochs:
         """Trains epoch `number` (0-based), for `limit` steps at most (None: all of it), and moves the bar by each.
 
         Returns:
-            The losses apart, `loss` and `sequences_per_second` of this machine, each as a mean over the epoch.
+            `loss` and its parts as means over the epoch, and `sequences_per_second` of this machine.
 
         Raises:
-            H2RecError: the loss stopped being finite.
+            H2RecError: the loss or a weight stopped being finite.
         """
         data = self._data(number)
         for metric in self._model.metrics:
             metric.reset_state()
-        losses, sequences, began = [], 0, time.perf_counter()
+        sequences, began = 0, time.perf_counter()
         for batch in itertools.islice(data, limit):
-            losses.append(self._step(batch))
+            self._step(batch)
             sequences += sum(len(part) for part in self._distribution.experimental_local_results(batch))
             bar.update()
-        seconds = time.perf_counter() - began
-        total = float(np.mean([loss.numpy() for loss in losses]))
-        if not np.isfinite(total):
-            raise H2RecError(
-                f"training: the loss is {total} in epoch {number + 1}; lower `training.learning_rate` or"
-                " `training.clip_norm`, or raise `model.temperature`"
-            )
+        # Reading them waits for the last step.
         figures = {metric.name: float(metric.result()) for metric in self._model.metrics}
-        return {**figures, "loss": total, "sequences_per_second": sequences / seconds}
+        seconds = time.perf_counter() - began
+        check_finite(self._model, {"loss": figures["loss"]}, number + 1)
+        return {**figures, "sequences_per_second": sequences / seconds}
 
     def _data(self, number: int) -> Any:
         replicas = self._distribution.num_replicas_in_sync
@@ -87,14 +83,11 @@ def _divisible(batch: np.ndarray, replicas: int) -> np.ndarray:
     return np.pad(batch, [(0, missing), (0, 0)]) if missing else batch
 
 
-def _step_function(model: H2Rec, distribution: tf.distribute.Strategy, spec: Any) -> Callable[[Any], tf.Tensor]:
-    def step(batch: tf.Tensor) -> tf.Tensor:
-        return model.train_step(batch)["loss"]
-
-    def distributed(batch: Any) -> tf.Tensor:
-        return distribution.reduce(tf.distribute.ReduceOp.SUM, distribution.run(step, args=(batch,)), axis=None)
+def _step_function(model: H2Rec, distribution: tf.distribute.Strategy, spec: Any) -> Callable[[Any], None]:
+    def distributed(batch: Any) -> None:
+        distribution.run(model.learn, args=(batch,))
 
     # One trace for all lengths of sequences. The model has no Python control flow on tensors, and looking for it would
     # take seconds.
-    function = distributed if _distributes(distribution) else step
+    function = distributed if _distributes(distribution) else model.learn
     return tf.function(function, input_signature=[spec], autograph=False)

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from h2rec_tf.models.h2rec import H2Rec
+from h2rec_tf.models.item_rows import item_rows
 
 
 class TensorBoardLog:
@@ -37,7 +38,7 @@ class TensorBoardLog:
 
 def gate_weights(model: H2Rec, histories: np.ndarray) -> np.ndarray:
     """float32 `[L]`, mean gate weight of each level at the last position of int32 `[B, T]` histories; `[0]` without."""
-    outputs = model.encode(tf.constant(histories, tf.int32), training=False)
+    outputs = model.encode(item_rows(histories), training=False)
     if "gate" not in outputs:
         return np.zeros(0, np.float32)
     return outputs["gate"][:, -1].numpy().astype(np.float32).mean(axis=0)

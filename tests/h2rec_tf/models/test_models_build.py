@@ -130,7 +130,8 @@ def test_losses_are_reported_apart_and_add_up() -> None:
     model = tiny_model(**{"loss.item_alignment": 0.3, "loss.user_alignment": 0.7, "loss.teacher": 0.2})
     total = float(model.compute_loss(tf.constant(BATCH)))
     apart = {metric.name: float(metric.result()) for metric in model.metrics}
-    assert set(apart) == {"next_item_loss", "teacher_loss", "item_alignment_loss", "user_alignment_loss"}
+    parts = {"next_item_loss", "teacher_loss", "item_alignment_loss", "user_alignment_loss", "regularization_loss"}
+    assert set(apart) == {"loss", *parts}
     expected = apart["next_item_loss"] + 0.2 * apart["teacher_loss"]
     expected += 0.3 * apart["item_alignment_loss"] + 0.7 * apart["user_alignment_loss"]
     np.testing.assert_allclose(total, expected, rtol=1e-5)
