@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from h2rec_tf.config import IndexConfig
-from serving.server.options import CORES, MEBIBYTE, METRICS_PATH, Limits, Security
+from serving.server.options import CORES, MEBIBYTE, METRICS_PATH, HttpOptions, Limits, Security
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +62,7 @@ class RetrievalOptions:
     host: str = "127.0.0.1"
     port: int = 8510
     rest_port: int | None = None
+    http: HttpOptions = dataclasses.field(default_factory=HttpOptions)
     security: Security = dataclasses.field(default_factory=Security)
     grace_seconds: float = 10.0
     limits: Limits = dataclasses.field(default_factory=lambda: Limits(batch_size=10_000, list_length=10_000))

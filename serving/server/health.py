@@ -29,7 +29,7 @@ class Health(HealthServicer):
 
     Args:
         ready: whether a model takes requests, or the whole server for ""; raises RequestError for an unknown name.
-        watchers: calls of Watch at a time; more are refused, as each holds one of the server's places for requests.
+        watchers: calls of Watch at a time; more are refused.
     """
 
     def __init__(self, ready: Callable[[str], bool], *, watchers: int) -> None:

@@ -64,6 +64,11 @@ class ModelServer:
         return self._transport.rest_port if self._transport else None
 
     @property
+    def health_port(self) -> int | None:
+        """Of health alone; known after `start`, None without it."""
+        return self._transport.health_port if self._transport else None
+
+    @property
     def rest_url(self) -> str:
         """`http://host:port` or `https://host:port`; "" without REST."""
         return self._transport.rest_url if self._transport else ""

@@ -26,7 +26,7 @@ class Limits:
         k: largest `k`; a model may have a smaller limit of its own.
         seconds: longest time from a request's arrival to its answer, where the caller gives no shorter deadline; also
             the time that a request body has to arrive.
-        concurrent: requests in the server at a time; more are refused at once.
+        concurrent: requests in the server at a time; more are refused at once. Health checks are not counted.
     """
 
     message_bytes: int = 16 * MEBIBYTE
@@ -38,6 +38,29 @@ class Limits:
     k: int = 1000
     seconds: float = 30.0
     concurrent: int = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class HttpOptions:
+    """Connections of the HTTP port, and a port for health alone.
+
+    Attributes:
+        health_port: TCP port that has `/healthz` and `/readyz` alone, without encryption and token; 0 takes a free one,
+            None has no such port.
+        connections: open at a time; 0 is twice `Limits.concurrent`. A new one beyond takes the place of the one that
+            has been without a running request longest.
+        peer_connections: the same for one peer's address; 0 is half of `Limits.concurrent`, so that no peer alone can
+            fill the server.
+        head_seconds: time that the head of each request has to arrive, and the rest of a body that was refused.
+        keep_alive_seconds: time that a connection may wait for its next request. Longer than a balancer in front keeps
+            connections open (AWS 60 s; Google Cloud 600 s), which would otherwise use one that is being closed.
+    """
+
+    health_port: int | None = None
+    connections: int = 0
+    peer_connections: int = 0
+    head_seconds: float = 10.0
+    keep_alive_seconds: float = 75.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +100,7 @@ class Security:
         key: its private key.
         client_ca: callers must show a certificate that this authority has signed (mutual TLS).
         token_file: a file with one bearer token a line; callers must send one of them.
+        admin_token_file: the same for callers who change what is served; none of them is good for anything else.
         insecure_public: listen on an address that other machines can reach with none of these.
     """
 
@@ -84,6 +108,7 @@ class Security:
     key: str = ""
     client_ca: str = ""
     token_file: str = ""
+    admin_token_file: str = ""
     insecure_public: bool = False
 
 
@@ -98,6 +123,7 @@ class ServerOptions:
         host: address to listen on.
         port: TCP port of gRPC; 0 takes a free one.
         rest_port: TCP port of REST, health and metrics; 0 takes a free one, None has none of them.
+        http: connections of that port, and a port for health alone.
         security: who may connect.
         poll_seconds: time between looks for new versions and a changed model_config_file; 0 never looks again.
         grace_seconds: time that running requests get to finish at shutdown.
@@ -109,6 +135,10 @@ class ServerOptions:
         metrics_path: where Prometheus finds the metrics; "" for none.
         access_log: file for one JSON line a request; "-" is stderr, "" none.
         log_inputs: also log what was asked, user histories included.
+        allow_reload: answer HandleReloadConfigRequest, by which callers change what is served.
+        model_roots: folders below which it may name models; none: those that the server was started with.
+        allow_ops: TensorFlow ops that models may hold although they reach files, processes or machines; see
+            `h2rec_tf.export.unsafe_ops`.
     """
 
     model_dir: str = ""
@@ -117,6 +147,7 @@ class ServerOptions:
     host: str = "127.0.0.1"
     port: int = 8500
     rest_port: int | None = None
+    http: HttpOptions = HttpOptions()
     security: Security = Security()
     poll_seconds: float = 1.0
     grace_seconds: float = 10.0
@@ -126,3 +157,6 @@ class ServerOptions:
     metrics_path: str = METRICS_PATH
     access_log: str = ""
     log_inputs: bool = False
+    allow_reload: bool = False
+    model_roots: tuple[str, ...] = ()
+    allow_ops: tuple[str, ...] = ()

@@ -19,19 +19,23 @@ from serving.server import security
 from serving.server.access_log import AccessLog
 from serving.server.address import joined, listen
 from serving.server.grpc_handler import Lenient
+from serving.server.grpc_places import Places
 from serving.server.health import Health
 from serving.server.metrics import Metrics
 from serving.server.model_service import ModelService
 from serving.server.observer import Observer
-from serving.server.options import Limits, Security
+from serving.server.options import HttpOptions, Limits, Security
 from serving.server.policy import ModelConfig
 from serving.server.prediction_service import PredictionService
 from serving.server.rest.app import RestApp
+from serving.server.rest.health import health_app
 from serving.server.rest.http_server import HttpServer
 
 _T = TypeVar("_T")
-# One in so many of the requests at a time may be a health watcher.
+# For one in so many of the requests at a time there may be one health watcher more.
 _WATCHER_SHARE = 4
+# Health checks at a time whose message is waited for; more are answered for the whole server, unread.
+_CHECKS = 64
 
 
 class Listening(Protocol):
@@ -43,6 +47,8 @@ class Listening(Protocol):
     def port(self) -> int: ...
     @property
     def rest_port(self) -> int | None: ...
+    @property
+    def http(self) -> HttpOptions: ...
     @property
     def security(self) -> Security: ...
     @property
@@ -69,8 +75,8 @@ class Transport:
         undo: takes what has to be done at the end, last first.
 
     Raises:
-        InputError: an address is not allowed or the HTTP port taken, or options do not fit each other. Known at once,
-            before anything is loaded.
+        InputError: an address is not allowed or a port taken, or options do not fit each other. Known at once, before
+            anything is loaded.
     """
 
     def __init__(self, options: Listening, metrics: Metrics, undo: contextlib.ExitStack) -> None:
@@ -79,22 +85,25 @@ class Transport:
         security.check(options.security, options.host)
         self._credentials = security.grpc_credentials(options.security)
         self._context = security.ssl_context(options.security)
+        self._without_token: dict[str, grpc.RpcMethodHandler] = {}
         self._tokens = security.Tokens(options.security.token_file) if options.security.token_file else None
         access_log = AccessLog(options.access_log) if options.access_log else None
         if access_log:
             undo.callback(access_log.close)
         self.observer = Observer(metrics, access_log, log_inputs=options.log_inputs)
-        self.port = 0
-        self.rest_port: int | None = None
-        self._listener: socket.socket | None = None
-        if options.rest_port is not None:
-            self._listener = listen(options.host, options.rest_port, "--rest-port")
-            undo.callback(self._listener.close)
-            self.rest_port = self._listener.getsockname()[1]
+        self._listener = self._listen(options.rest_port, "--rest-port")
+        self._health_listener = self._listen(options.http.health_port, "--health-port")
+        self.rest_port = _port(self._listener)
+        self.health_port = _port(self._health_listener)
+        self._loop = _start_loop(undo)
+        self._server: grpc.aio.Server | None = None
+        self._health: Health | None = None
+        undo.callback(lambda: _on(self._loop, self._stop_grpc()))
+        self.port = _on(self._loop, self._bind_grpc())
 
     @property
     def target(self) -> str:
-        """`host:port` of gRPC; the port is known after `start`."""
+        """`host:port` of gRPC."""
         return joined(self._options.host, self.port)
 
     @property
@@ -115,77 +124,103 @@ class Transport:
             configure: serves other models; raises InputError where it cannot.
             ready: whether requests to a model are taken, or for "" to all models; raises RequestError for an unknown
                 name.
-
-        Raises:
-            InputError: the port is taken.
         """
         options = self._options
-        loop = _start_loop(self._undo)
-        self.port = _on(loop, self._serve_grpc(predictor, configure, ready))
-        if self._listener:
-            app = RestApp(
-                predictor=predictor,
-                observer=self.observer,
-                loop=loop,
-                tokens=self._tokens,
-                ready=lambda: ready(""),
-                metrics_path=options.metrics_path,
-            )
+        _on(self._loop, self._serve_grpc(predictor, configure, ready))
+        for app, listener, context in (
+            (self._rest_app(predictor, ready), self._listener, self._context),
+            (health_app(lambda: ready("")), self._health_listener, None),
+        ):
+            if listener is None:
+                continue
             http = HttpServer(
-                app.asgi,
-                self._listener,
-                context=self._context,
+                app,
+                listener,
+                context=context,
+                options=options.http,
+                limits=options.limits,
                 grace_seconds=options.grace_seconds,
-                concurrent=options.limits.concurrent,
             )
             http.start()
             self._undo.callback(http.stop)
 
-    async def _serve_grpc(
-        self, predictor: Any, configure: Callable[[Sequence[ModelConfig]], None], ready: Callable[[str], bool]
-    ) -> int:
+    def _rest_app(self, predictor: Any, ready: Callable[[str], bool]) -> Any:
+        return RestApp(
+            predictor=predictor,
+            observer=self.observer,
+            loop=self._loop,
+            tokens=self._tokens,
+            ready=lambda: ready(""),
+            metrics_path=self._options.metrics_path,
+        ).asgi
+
+    def _listen(self, port: int | None, option: str) -> socket.socket | None:
+        if port is None:
+            return None
+        listener = listen(self._options.host, port, option)
+        self._undo.callback(listener.close)
+        return listener
+
+    async def _bind_grpc(self) -> int:
+        """Takes the gRPC port, in which connections wait until the server starts."""
         options = self._options
-        health = Health(ready, watchers=max(1, options.limits.concurrent // _WATCHER_SHARE))
         interceptors = None
         if self._tokens:
-            interceptors = [security.TokenInterceptor(self._tokens, self.observer, health.without_token())]
-        server = grpc.aio.server(
+            interceptors = [security.TokenInterceptor(self._tokens, self.observer, self._without_token)]
+        self._server = server = grpc.aio.server(
             interceptors=interceptors,
             options=[
                 ("grpc.max_receive_message_length", options.limits.message_bytes),
                 ("grpc.max_send_message_length", options.limits.message_bytes),
                 # A second server on the same port must fail, not share its requests.
                 ("grpc.so_reuseport", 0),
+                ("grpc.server_handshake_timeout_ms", round(options.http.head_seconds * 1e3)),
             ],
-            maximum_concurrent_rpcs=options.limits.concurrent,
         )
-        services = Lenient(server)
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            PredictionService(predictor, self.observer), services
-        )
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-            ModelService(predictor.models, configure, options.limits, self.observer), services
-        )
-        health_pb2_grpc.add_HealthServicer_to_server(health, services)
         address = joined(options.host, options.port)
         try:
             if self._credentials is None:
-                port = server.add_insecure_port(address)
-            else:
-                port = server.add_secure_port(address, self._credentials)
+                return int(server.add_insecure_port(address))
+            return int(server.add_secure_port(address, self._credentials))
         except RuntimeError as error:
             raise InputError(
                 f"--port {options.port}: cannot listen on {address}; is it taken? --port 0 picks a free one"
             ) from error
+
+    async def _serve_grpc(
+        self, predictor: Any, configure: Callable[[Sequence[ModelConfig]], None], ready: Callable[[str], bool]
+    ) -> None:
+        limits, server = self._options.limits, self._server
+        assert server is not None
+        watchers = max(1, limits.concurrent // _WATCHER_SHARE)
+        self._health = health = Health(ready, watchers=watchers)
+        self._without_token.update(health.without_token())
+        services = Lenient(server, Places(limits.concurrent, seconds=limits.seconds))
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+            PredictionService(predictor, self.observer), services
+        )
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+            ModelService(predictor.models, configure, limits, self.observer), services
+        )
+        # With places of its own, so that no other calls can take them.
+        places = Places(watchers + _CHECKS, seconds=self._options.http.head_seconds)
+        health_pb2_grpc.add_HealthServicer_to_server(
+            health, Lenient(server, places, refusals=health.without_token())
+        )
         await server.start()
-        loop = asyncio.get_running_loop()
+        # Before what the requests need is closed; where this is not reached, the callback of the beginning does it.
+        self._undo.callback(lambda: _on(self._loop, self._stop_grpc()))
 
-        async def stop() -> None:
-            health.end()
-            await server.stop(options.grace_seconds)
+    async def _stop_grpc(self) -> None:
+        server, self._server = self._server, None
+        if self._health:
+            self._health.end()
+        if server:
+            await server.stop(self._options.grace_seconds)
 
-        self._undo.callback(lambda: _on(loop, stop()))
-        return port
+
+def _port(listener: socket.socket | None) -> int | None:
+    return listener.getsockname()[1] if listener else None
 
 
 def _start_loop(undo: contextlib.ExitStack) -> asyncio.AbstractEventLoop:

@@ -14,7 +14,7 @@ from google.protobuf import json_format
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from tensorflow_serving.apis import model_pb2
 
@@ -24,6 +24,7 @@ from serving.server.model_service import status
 from serving.server.observer import Call, Observer
 from serving.server.prediction_service import metadata
 from serving.server.predictor import Predictor
+from serving.server.rest.health import health_routes
 from serving.server.rest.json_tensors import check_json_bytes, inputs_of, outputs_of, predictions_of
 from serving.server.security import Tokens
 from serving.server.signature import Feeds, Signature
@@ -85,10 +86,8 @@ class RestApp:
         self._observer = observer
         self._loop = loop
         self._tokens = tokens
-        self._ready = ready
         routes = [
-            Route("/healthz", self._healthz),
-            Route("/readyz", self._readyz),
+            *health_routes(ready),
             Route("/v1/models/{path:path}", self._model, methods=["GET", "POST"]),
         ]
         if metrics_path:
@@ -96,13 +95,6 @@ class RestApp:
         self.asgi = Starlette(routes=routes, exception_handlers={HTTPException: _http_exception})
         # A path that is not served is an error, not a redirect to one that is not served either.
         self.asgi.router.redirect_slashes = False
-
-    async def _healthz(self, request: Request) -> Response:
-        return PlainTextResponse("ok\n")
-
-    async def _readyz(self, request: Request) -> Response:
-        ready = self._ready()
-        return PlainTextResponse("ready\n" if ready else "not ready\n", 200 if ready else 503)
 
     async def _metrics(self, request: Request) -> Response:
         try:

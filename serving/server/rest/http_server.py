@@ -10,26 +10,11 @@ import threading
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
-# Time that a connection has to send a request's head; uvicorn itself would wait for ever.
-_HEAD_SECONDS = 10.0
-
-
-class _TimedProtocol(H11Protocol):
-    """Ends a connection that sends no complete request head in time."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._head_timer = self.loop.call_later(_HEAD_SECONDS, self._end_if_headless)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._head_timer.cancel()
-        super().connection_lost(exc)
-
-    def _end_if_headless(self) -> None:
-        if self.cycle is None:
-            self.transport.close()
+from serving.server.options import HttpOptions, Limits
+from serving.server.rest.admission import Admission
+from serving.server.rest.connections import Gate, GatedListener
+from serving.server.rest.timed_protocol import TimedProtocol, Times
 
 
 class HttpServer:
@@ -37,10 +22,11 @@ class HttpServer:
 
     Args:
         app: the application.
-        listener: a listening socket; closed at the end.
+        listener: a listening socket, taken over; closed at the end.
         context: encryption; None for none.
+        options: connections and their times.
+        limits: requests at a time, and the time that one has.
         grace_seconds: time that running requests get to finish at the end.
-        concurrent: connections and requests at a time; more are answered 503.
     """
 
     def __init__(
@@ -49,13 +35,15 @@ class HttpServer:
         listener: socket.socket,
         *,
         context: ssl.SSLContext | None,
+        options: HttpOptions,
+        limits: Limits,
         grace_seconds: float,
-        concurrent: int,
     ) -> None:
         config = uvicorn.Config(
-            app,
-            http=_TimedProtocol,
+            Admission(app, concurrent=limits.concurrent),
+            http=TimedProtocol,
             loop="asyncio",
+            interface="asgi3",
             lifespan="off",
             ws="none",
             access_log=False,
@@ -63,13 +51,25 @@ class HttpServer:
             log_level="critical",
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=concurrent,
+            # The protocol's own timers end a connection; this one would forget a head that has begun.
+            timeout_keep_alive=round(2 * options.keep_alive_seconds) + 1,
             timeout_graceful_shutdown=max(1, round(grace_seconds)),
         )
         config.load()
         config.ssl = context
-        self._listener = listener
-        self._server = uvicorn.Server(config)
+        gate = Gate(
+            most=options.connections or 2 * limits.concurrent,
+            most_of_peer=options.peer_connections or max(1, limits.concurrent // 2),
+        )
+        times = Times(
+            head=options.head_seconds,
+            # Two deadlines of the application: one for the body, one for a call that overruns.
+            running=2 * limits.seconds + options.head_seconds,
+            answer=limits.seconds,
+            idle=options.keep_alive_seconds,
+        )
+        self._listener = GatedListener(listener, gate)
+        self._server = _Server(config, self._listener, gate, times)
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     def start(self) -> None:
@@ -84,3 +84,27 @@ class HttpServer:
     def _run(self) -> None:
         with contextlib.closing(self._listener):
             self._server.run(sockets=[self._listener])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server with this package's protocol, and a limit to the time of an encrypted connection's handshake."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket, gate: Gate, times: Times) -> None:
+        super().__init__(config)
+        self._listener = listener
+        self._gate = gate
+        self._times = times
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Takes connections."""
+        def protocol() -> TimedProtocol:
+            return TimedProtocol(
+                self._gate, self._times, config=self.config, server_state=self.server_state, app_state={}
+            )
+
+        encrypted = {"ssl": self.config.ssl, "ssl_handshake_timeout": self._times.head} if self.config.ssl else {}
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(protocol, sock=self._listener, backlog=self.config.backlog, **encrypted)
+        ]
+        self.started = True
