@@ -1,7 +1,7 @@
 """Seconds and peak memory of an evaluation of a two-tower recommender with random vectors.
 
     python benchmarks/evaluate.py --users 22363 --items 12101 --dimensions 64
-    python benchmarks/evaluate.py --dimensions 700 --protocol kept --protocol excluded --protocol negatives
+    python benchmarks/evaluate.py --dimensions 700 --protocol exclude --protocol include --protocol negatives
     python benchmarks/evaluate.py --users 2000 --items 1000000 --dimensions 64
 
 The time holds ranks, recommended lists, slices and the table; the vectors stand in for a model, so encoding is free.
@@ -20,8 +20,9 @@ from h2rec_tf.evaluation import Protocol, evaluate_protocols
 from h2rec_tf.models.item_vectors import ItemVectors
 
 PROTOCOLS = {
-    "kept": Protocol(),
-    "excluded": Protocol(exclude_seen=True),
+    "exclude": Protocol("exclude"),
+    "include": Protocol("include"),
+    "repeats": Protocol("repeats"),
     "negatives": Protocol(sampled_negatives=100),
 }
 
@@ -51,7 +52,7 @@ def main() -> None:
     parser.add_argument("--history", type=int, default=9, help="mean history length")
     parser.add_argument("--batch-size", type=int, default=512)
     parser.add_argument("--item-block", type=int, default=65_536)
-    parser.add_argument("--protocol", action="append", choices=list(PROTOCOLS), help="repeat for more [kept]")
+    parser.add_argument("--protocol", action="append", choices=list(PROTOCOLS), help="repeat for more [exclude]")
     parser.add_argument("--list-length", type=int, default=10, help="0 leaves the recommended lists out")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -67,7 +68,7 @@ def main() -> None:
     results = evaluate_protocols(
         recommender,
         Holdout(histories, targets),
-        [PROTOCOLS[name] for name in arguments.protocol or ["kept"]],
+        [PROTOCOLS[name] for name in arguments.protocol or ["exclude"]],
         popularity=popularity,
         recommendation_k=arguments.list_length,
         batch_size=arguments.batch_size,

@@ -1,7 +1,10 @@
 """Evaluation of any recommender on held-out interactions: exact ranks in blocks of users and of items.
 
-The default ranks the target among the whole catalogue, items that training never saw included. Ties count against the
-target. The paper's protocol, the target among 100 uniform unseen items, is `sampled_negatives=100`.
+The default ranks the target among the whole catalogue, items that training never saw included, as a server lists it:
+items of the history are left out (a target among them is missed), equals stand in the order of their indices, which is
+that of a hash, and a user without history gets the most popular items. What a server with `serving.seen: include` lists
+is `Protocol("include")`; the paper's protocol, the target among 100 uniform unseen items, is
+`Protocol(sampled_negatives=100)`.
 """
 
 from __future__ import annotations
@@ -20,6 +23,9 @@ from h2rec_tf.metrics.scored_batch import measure
 
 __all__ = ["Evaluation", "Protocol", "Recommender", "compare_table", "evaluate", "evaluate_protocols"]
 
+# What a server does by default.
+_BY_DEFAULT = Protocol()
+
 
 def evaluate(
     recommender: Recommender,
@@ -28,8 +34,7 @@ def evaluate(
     popularity: np.ndarray,
     ks: tuple[int, ...] = (5, 10, 20),
     head_fraction: float = 0.2,
-    exclude_seen: bool = False,
-    sampled_negatives: int = 0,
+    protocol: Protocol = _BY_DEFAULT,
     seed: int = 0,
     batch_size: int = 512,
     item_block: int = 65536,
@@ -44,8 +49,7 @@ def evaluate(
         popularity: as for `evaluate_protocols`, like everything below that is not named here.
         ks: list lengths of HR and NDCG.
         head_fraction: share of the catalogue that is head.
-        exclude_seen: see `Protocol`.
-        sampled_negatives: see `Protocol`.
+        protocol: how targets are ranked; the default is what a server does by default.
         seed: of the negatives.
         batch_size: users at once.
         item_block: items scored at once.
@@ -58,7 +62,7 @@ def evaluate(
     return evaluate_protocols(
         recommender,
         holdout,
-        [Protocol(exclude_seen, sampled_negatives)],
+        [protocol],
         popularity=popularity,
         ks=ks,
         head_fraction=head_fraction,
@@ -92,7 +96,7 @@ def evaluate_protocols(
 
     Args:
         recommender: what is evaluated.
-        holdout: histories and targets of `U` users.
+        holdout: histories and targets of `U` users; a target of 0 is an unknown item, which is missed.
         protocols: at least one.
         popularity: int `[N + 1]`, training interactions of each item index; for slices and novelty.
         ks: list lengths of HR and NDCG.
@@ -160,7 +164,9 @@ def _check(recommender: Recommender, holdout: Holdout, popularity: np.ndarray, k
     if len(popularity) != num_items + 1:
         raise InputError(f"popularity has {len(popularity)} entries, expected {num_items + 1}: one an item and padding")
     low, high = int(holdout.targets.min()), int(holdout.targets.max())
-    if low < 1 or high > num_items:
-        raise InputError(f"targets must be item indices 1..{num_items}, found {low}..{high}")
+    if low < 0 or high > num_items:
+        raise InputError(
+            f"targets must be item indices 1..{num_items}, or 0 for one that is unknown, found {low}..{high}"
+        )
     if not ks or min(ks) < 1:
         raise InputError(f"ks must hold list lengths of at least 1, got {ks}")

@@ -57,6 +57,7 @@ TITLES = "titles"
 SCORES = "scores"
 EMBEDDING = "embedding"
 LEARNED_EMBEDDING = "learned_embedding"
+SEEN_EXCLUDED = "seen_excluded"
 EXAMPLES = "examples"
 
 # Beside an exported graph: a folder that servers pass over, and in it the file that tells whose model it is.

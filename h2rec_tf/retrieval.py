@@ -50,7 +50,7 @@ def top_k(
         with tf.control_dependencies([items] if start > 1 else []):
             block_scores = tf.cast(score_block(start, stop), tf.float32)
         if excluded is not None:
-            block_scores = _exclude(block_scores, excluded, start, stop)
+            block_scores = without(block_scores, excluded, start, stop)
         block_scores, columns = tf.math.top_k(block_scores, _smaller(wanted, stop - start))
         if start == 1:
             items, scores = columns + start, block_scores
@@ -91,14 +91,21 @@ def scored_rows(users: tf.Tensor, table: tf.Tensor, start: int, stop: int, *, bl
     return tf.matmul(users, table[first:stop], transpose_b=True)[:, start - first :]
 
 
-def _smaller(k: tf.Tensor | int, limit: int) -> tf.Tensor | int:
-    # Python ints stay Python ints: the graph then knows the width of the result.
-    return min(k, limit) if isinstance(k, int) else tf.minimum(k, limit)
+def without(scores: tf.Tensor, excluded: tf.Tensor, start: int, stop: int) -> tf.Tensor:
+    """Scores of a block with `LOWEST` at excluded items.
 
-
-def _exclude(scores: tf.Tensor, excluded: tf.Tensor, start: int, stop: int) -> tf.Tensor:
-    """`scores` with `LOWEST` at the excluded items that lie in this block."""
+    Args:
+        scores: float32 `[B, stop - start]`, of item indices start..stop - 1.
+        excluded: integer `[B, E]` item indices; those outside the block are passed over.
+        start: first item index of the block.
+        stop: its end.
+    """
     columns = tf.cast(excluded, tf.int64) - start
     places = tf.where((columns >= 0) & (columns < stop - start))
     indices = tf.stack([places[:, 0], tf.gather_nd(columns, places)], axis=1)
     return tf.tensor_scatter_nd_update(scores, indices, tf.fill(tf.shape(places)[:1], LOWEST))
+
+
+def _smaller(k: tf.Tensor | int, limit: int) -> tf.Tensor | int:
+    # Python ints stay Python ints: the graph then knows the width of the result.
+    return min(k, limit) if isinstance(k, int) else tf.minimum(k, limit)

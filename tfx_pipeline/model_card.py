@@ -12,6 +12,7 @@ import numpy as np
 from h2rec_tf import __version__
 from h2rec_tf.baseline_gate import BaselineVerdict
 from h2rec_tf.config import Config
+from h2rec_tf.metrics.protocol import EXCLUDE, Protocol
 from h2rec_tf.models.store import CONFIG_FILE, POPULARITY_FILE, SEMANTIC_IDS_DIR
 from h2rec_tf.semantic_ids import load_report, read_item_ids
 from tfx_pipeline import constants
@@ -57,6 +58,7 @@ def model_card(
             "largest_code_share": float(codes.levels[0].largest_share),
             "largest_code_tuple_share": float(codes.largest_tuple_share),
         },
+        "protocol": Protocol(config["serving"]["seen"]).name,
         "metrics": metrics,
         "baselines": None if baselines is None else baselines.to_dict() | {"lines": baselines.lines()},
         "index": index,
@@ -70,7 +72,7 @@ def render(card: dict[str, Any]) -> str:
     lines = [f"# {card['model']}, version {card['version']}", "", f"Made {card['made']} by {card['package']}.", ""]
     lines += ["## Data", ""]
     lines += [f"- {name.replace('_', ' ')}: {_shown(value)}" for name, value in card["data"].items()]
-    lines += ["", "## Quality on the test split, full ranking", ""]
+    lines += ["", f"## Quality on the test split, ranked as it serves: {card['protocol']}", ""]
     if card["metrics"]:
         lines += ["| slice | " + " | ".join(name.replace("_", "@") for name in _COLUMNS) + " |"]
         lines += ["|---" * (len(_COLUMNS) + 1) + "|"]
@@ -99,6 +101,9 @@ def _limits(config: dict[str, Any], popularity: np.ndarray) -> list[str]:
     limits = [
         f"It reads the last {config['model']['max_length']} known items of a history and ignores the rest.",
         f"A request gets at most {config['serving']['max_k']} items.",
+        "It never recommends an item of the history."
+        if config["serving"]["seen"] == EXCLUDE
+        else "It recommends items of the history like others.",
         "A user without a known item gets the most popular items of the training split.",
         "It knows the items of the catalogue it was trained with; ids of others are ignored.",
     ]

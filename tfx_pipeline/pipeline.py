@@ -188,6 +188,7 @@ def create_pipeline(
         eval_config=eval_config(metrics=constants.evaluate_outputs(config.evaluation.ks), gate=config.gate),
         gate=sections["gate"],
         head_fraction=config.evaluation.head_fraction,
+        seen=config.serving.seen,
     ).with_id(constants.EVALUATOR)
     # The index over the model's item vectors.
     index_builder = IndexBuilder(model=trainer.outputs["model"], index=sections["index"])

@@ -13,7 +13,7 @@ from h2rec_tf import config_tree
 from h2rec_tf.config import Config
 from h2rec_tf.errors import InputError
 
-# Parts of the tree that are the benchmark's own, not a model's: all models share them.
+# Parts of the tree that are the benchmark's own, not a model's: all models share them, and the key `serving.seen`.
 SHARED_SECTIONS = ("data", "evaluation")
 # Parts that can change a model or its figures. The data have a hash of their own, and what only the pipeline reads
 # must not make a finished run look like another one.
@@ -50,6 +50,8 @@ class NamedConfiguration:
 def configuration_hash(config: Config) -> str:
     """16 hex digits over all values that can change the figures of a run, the seed apart."""
     values = {name: part for name, part in config.to_dict().items() if name in _RELEVANT_SECTIONS}
+    # Validation and evaluation rank by it.
+    values["seen"] = config.serving.seen
     floor = config.floor.kind != "none"
     for name in ("quantizer", "model", "loss", "training") if floor else ("floor",):
         del values[name]
@@ -76,12 +78,17 @@ def read_configuration(path: str, shared: Config) -> NamedConfiguration:
     for name in SHARED_SECTIONS:
         if name in values:
             raise InputError(f"{path}: `{name}` must be the same for all models; move it to the file given to --config")
+    serving = values.get("serving")
+    if isinstance(serving, dict) and "seen" in serving:
+        raise InputError(
+            f"{path}: `serving.seen` must be the same for all models; move it to the file given to --config"
+        )
     try:
         config = Config.from_dict(values)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     config = dataclasses.replace(config, **{name: getattr(shared, name) for name in SHARED_SECTIONS})
-    return NamedConfiguration(pathlib.Path(path).stem, config)
+    return NamedConfiguration(pathlib.Path(path).stem, config.replace(**{"serving.seen": shared.serving.seen}))
 
 
 def read_configurations(paths: Sequence[str], shared: Config) -> list[NamedConfiguration]:

@@ -64,6 +64,7 @@ def run_job(job: Job, *, progress: bool = False) -> dict[str, Any]:
     from h2rec_tf.bench import environment
     from h2rec_tf.bench.prepared import Splits
     from h2rec_tf.evaluation import Protocol, evaluate_protocols
+    from h2rec_tf.metrics.protocol import EXCLUDE, INCLUDE, REPEATS
     from h2rec_tf.semantic_ids import SemanticIds
 
     config = Config.from_dict(job.config)
@@ -72,7 +73,9 @@ def run_job(job: Job, *, progress: bool = False) -> dict[str, Any]:
     fit = _fit_floor if config.floor.kind != "none" else _train
     recommender, figures = fit(config, splits, semantic_ids, job.work_dir, progress)
     began = time.perf_counter()
-    protocols = [Protocol(), Protocol(exclude_seen=True), Protocol(sampled_negatives=100)]
+    # First the one that serving gives.
+    policies = sorted((EXCLUDE, INCLUDE), key=lambda seen: seen != config.serving.seen)
+    protocols = [*(Protocol(seen) for seen in (*policies, REPEATS)), Protocol(sampled_negatives=100)]
     if splits.num_items < int(splits.test.histories.lengths.max(initial=0)) + 101:
         # The longest history may leave too few unseen items.
         protocols.pop()
@@ -90,6 +93,7 @@ def run_job(job: Job, *, progress: bool = False) -> dict[str, Any]:
     _save_ranks(job.ranks_path, results[0].ranks)
     record = {
         **figures,
+        "protocol": results[0].protocol,
         "results": {result.protocol: _rounded(result.to_dict()) for result in results},
         "evaluation_seconds": round(evaluation_seconds, 3),
         "peak_memory_mb": round(environment.peak_memory_mb(), 1),
@@ -108,14 +112,20 @@ def run_job(job: Job, *, progress: bool = False) -> dict[str, Any]:
 def _fit_floor(
     config: Config, splits: Any, semantic_ids: Any, work_dir: str, progress: bool
 ) -> tuple[Any, dict[str, Any]]:
-    from h2rec_tf.evaluation import evaluate
+    from h2rec_tf.evaluation import Protocol, evaluate
     from h2rec_tf.models.floors import make_floor
 
     began = time.perf_counter()
     recommender = make_floor(config.floor, train=splits.train, vectors=semantic_ids.vectors)
     seconds = time.perf_counter() - began
     validation = evaluate(
-        recommender, splits.validation, popularity=splits.popularity, ks=(10,), recommendation_k=0, progress=progress
+        recommender,
+        splits.validation,
+        popularity=splits.popularity,
+        ks=(10,),
+        protocol=Protocol(config.serving.seen),
+        recommendation_k=0,
+        progress=progress,
     )
     training = {"seconds": round(seconds, 3), "validation_ndcg@10": round(validation.metric("ndcg@10"), 6)}
     return recommender, {"parameters": 0, "training": training}
@@ -148,7 +158,8 @@ def _train(config: Config, splits: Any, semantic_ids: Any, work_dir: str, progre
         figures["gate"] = _rounded(gate)
     if config.model.branches != "hid":
         figures["codebook"] = codebook_usage(semantic_ids.report)
-    return VectorRecommender(result.model, max_length=config.model.max_length), figures
+    recommender = VectorRecommender(result.model, max_length=config.model.max_length, popularity=splits.popularity)
+    return recommender, figures
 
 
 def _save_ranks(path: str, ranks: np.ndarray) -> None:

@@ -19,13 +19,17 @@ _MOST_BARS = 8
 def all_plots(comparison: Comparison) -> dict[str, tuple[str, bytes]]:
     """Name -> (caption, PNG) of every picture that the records have figures for."""
     found = {
-        "head-tail": ("HR@10 of head and tail targets, full ranking, seen items kept", _head_tail(comparison)),
+        "head-tail": (f"HR@10 of head and tail targets, full ranking, {comparison.headline}", _head_tail(comparison)),
         "popularity": (
-            "NDCG@10 by training interactions of the target, full ranking, seen items kept",
+            f"NDCG@10 by training interactions of the target, full ranking, {comparison.headline}",
             _popularity(comparison),
         ),
     }
-    trained = [model for model in comparison.models if "history" in model.records[0]["training"]]
+    trained = [
+        model
+        for model in comparison.models
+        if "history" in model.records[0]["training"] and model.records[0]["protocol"] == comparison.headline
+    ]
     if trained:
         found["learning-curves"] = ("NDCG@10 on validation during training, first seed", _learning_curves(trained))
     coded = _of_best(comparison, "codebook")
@@ -45,7 +49,7 @@ def _of_best(comparison: Comparison, key: str) -> ModelResults | None:
     having = [model for model in comparison.models if key in model.records[0]]
     return max(
         having,
-        key=lambda model: model.figure(lambda record: record["training"]["validation_ndcg@10"]).mean,
+        key=lambda model: np.nan_to_num(model.validation().mean, nan=-1.0),
         default=None,
     )
 

@@ -141,7 +141,7 @@ def _run_process(command: list[str]) -> int:
 
 
 def _line(record: Record) -> str:
-    overall = record["results"]["full"]["slices"]["overall"]
+    overall = record["results"][record["protocol"]]["slices"]["overall"]
     shown = [f"{metric} {overall[metric]:.4f}" for metric in ("hr@10", "ndcg@10") if metric in overall]
     validation = record["training"]["validation_ndcg@10"]
     seconds = record["training"]["seconds"]

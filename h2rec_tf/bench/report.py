@@ -105,7 +105,7 @@ def _changed(model: ModelResults) -> str:
     """The values that are not the defaults, as `section.key=value`."""
     defaults = _flat(Config().to_dict())
     own = _flat(model.records[0]["config"])
-    skipped = ("data.", "training.seed", "gate.", "serving.")
+    skipped = ("data.", "training.seed", "gate.", "serving.max_k", "evaluation.exclude_seen")
     changed = [
         f"{name}={json.dumps(value)}"
         for name, value in own.items()

@@ -102,7 +102,7 @@ class Significance:
 def against(
     comparison: Comparison, directory: str | pathlib.Path, *, baseline: str | None = None
 ) -> Significance | None:
-    """Tests all models against a baseline on the test users' ranks (full ranking, seen items kept).
+    """Tests all models against a baseline on the test users' ranks under the headline's protocol.
 
     Args:
         comparison: models on one data set.
@@ -149,7 +149,9 @@ def _gain(ranks: np.ndarray, metric: str) -> np.ndarray:
 
 
 def _ranks(model: ModelResults, directory: pathlib.Path) -> np.ndarray | None:
-    """int `[S, U]`, or None where a run's file is not there."""
+    """int `[S, U]`, or None where a run's file is not there or has the ranks of another protocol."""
+    if any(record["protocol"] != model.headline for record in model.records):
+        return None
     paths = [directory / record["ranks"] for record in model.records]
     if not all(path.is_file() for path in paths):
         return None

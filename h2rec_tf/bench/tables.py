@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 
 from h2rec_tf import names
 from h2rec_tf.bench.significance import Significance
-from h2rec_tf.bench.summary import EXCLUDED, KEPT, NEGATIVES, Comparison, Figure, ModelResults
+from h2rec_tf.bench.summary import NEGATIVES, Comparison, Figure, ModelResults
 from h2rec_tf.metrics import table
+from h2rec_tf.metrics.protocol import EXCLUDE, INCLUDE, REPEATS, Protocol
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +50,23 @@ class _Column:
     better: int = 1
 
 
+# What protocols mean, by name.
+_WORDS = {
+    Protocol(
+        EXCLUDE
+    ).name: "As a server with `serving.seen: exclude` lists: no item of the history is recommended, so a"
+    " target among them is missed. ",
+    Protocol(INCLUDE).name: "As a server with `serving.seen: include` lists: items of the history are recommended like"
+    " others. ",
+    Protocol(REPEATS).name: "No item of the history competes but the target, should it be one; no list can be served"
+    " so. ",
+}
+
+
 def all_tables(comparison: Comparison, significance: Significance | None) -> list[ResultTable]:
     """Every table of one data set."""
-    found = [_overall(comparison), _head_and_tail(comparison)]
+    found = [_overall(comparison), _head_and_tail(comparison, comparison.headline)]
+    found += [_head_and_tail(comparison, protocol) for protocol in comparison.other_protocols]
     for family, words in (("popularity", "training interactions of the target"), ("history", "items in the history")):
         slices = comparison.slices(family)
         if family == "popularity" and comparison.users(names.COLD):
@@ -66,7 +81,7 @@ def all_tables(comparison: Comparison, significance: Significance | None) -> lis
 
 
 def _list_figure(name: str) -> Callable[[ModelResults], Figure]:
-    return lambda model: model.figure(lambda record: record["results"][KEPT]["lists"][name])
+    return lambda model: model.figure(lambda record: record["results"][model.headline]["lists"][name])
 
 
 def _overall(comparison: Comparison) -> ResultTable:
@@ -75,35 +90,32 @@ def _overall(comparison: Comparison) -> ResultTable:
         _Column(name, _list_figure(name), f, b) for name, f, b in (("coverage@10", ".3f", 1), ("novelty@10", ".2f", 0))
     ]
     note = (
-        f"{comparison.users(names.OVERALL)} test users; the target is ranked among the whole catalogue, items of the"
-        " history compete, ties count against the target. Mean ± standard deviation over seeds."
+        f"{comparison.users(names.OVERALL)} test users; the target is ranked among the whole catalogue:"
+        f" {comparison.headline}. {_WORDS.get(comparison.headline, '')}Mean ± standard deviation over seeds."
     )
-    return _table(comparison, "Full ranking, seen items kept", note, columns)
+    return _table(comparison, f"Full ranking, {comparison.headline}", note, columns)
 
 
-def _head_and_tail(comparison: Comparison) -> ResultTable:
+def _head_and_tail(comparison: Comparison, protocol: str) -> ResultTable:
     columns = []
-    for protocol, word in ((KEPT, "kept"), (EXCLUDED, "excluded")):
-        for slice_name in (names.OVERALL, names.HEAD, names.TAIL):
-            prefix = "" if slice_name == names.OVERALL else f"{slice_name} "
-            columns += [
-                _metric(metric, slice_name, protocol, f"{word}: {prefix}{metric.upper()}")
-                for metric in ("hr@10", "ndcg@10")
-            ]
+    for slice_name in (names.OVERALL, names.HEAD, names.TAIL):
+        prefix = "" if slice_name == names.OVERALL else f"{slice_name} "
+        columns += [
+            _metric(metric, slice_name, protocol, f"{prefix}{metric.upper()}") for metric in ("hr@10", "ndcg@10")
+        ]
     note = (
         f"Head: targets among the most popular fifth of the catalogue ({comparison.users(names.HEAD)} users); tail: the"
-        f" rest ({comparison.users(names.TAIL)}). Excluded: items of the history do not compete."
-    )
+        f" rest ({comparison.users(names.TAIL)}). {_WORDS.get(protocol, '')}"
+    ).rstrip()
     fraction = comparison.first["config"]["evaluation"]["head_fraction"]
     note = note.replace("fifth", f"{fraction:.0%}".replace("%", " %")) if fraction != 0.2 else note
-    return _table(comparison, "Head and tail, seen items kept and excluded", note, columns)
+    return _table(comparison, f"Head and tail, {protocol}", note, columns)
 
 
 def _by_slice(comparison: Comparison, metric: str, slices: Sequence[str], words: str) -> ResultTable:
-    columns = [_metric(metric, name, KEPT, f"{name.split(' ')[-1]} ({comparison.users(name)})") for name in slices]
-    return _table(
-        comparison, f"{metric.upper()} by {words}", "Full ranking, seen items kept; users in brackets.", columns
-    )
+    columns = [_metric(metric, name, "", f"{name.split(' ')[-1]} ({comparison.users(name)})") for name in slices]
+    note = f"Full ranking, {comparison.headline}; users in brackets."
+    return _table(comparison, f"{metric.upper()} by {words}", note, columns)
 
 
 def _negatives(comparison: Comparison) -> ResultTable:
@@ -126,7 +138,7 @@ def _cost(comparison: Comparison) -> ResultTable:
     columns = [
         _Column("runs", lambda model: Figure(len(model.records)), ".0f", 0),
         _Column("parameters", top("parameters"), ",.0f", 0),
-        _Column("validation NDCG@10", training("validation_ndcg@10")),
+        _Column("validation NDCG@10", ModelResults.validation),
         _Column("best epoch", training("best_epoch"), ".0f", 0),
         _Column("epochs", training("epochs"), ".0f", 0),
         _Column("wall s", training("seconds"), ".0f", 0),
@@ -160,7 +172,7 @@ def _p(value: float) -> str:
     return f"{value:.4f}" if value >= 0.00015 else "< 0.0002"
 
 
-def _metric(metric: str, slice_name: str = names.OVERALL, protocol: str = KEPT, title: str | None = None) -> _Column:
+def _metric(metric: str, slice_name: str = names.OVERALL, protocol: str = "", title: str | None = None) -> _Column:
     return _Column(title or metric.upper(), lambda model: model.metric(metric, slice_name, protocol))
 
 

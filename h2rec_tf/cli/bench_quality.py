@@ -36,7 +36,7 @@ def quality(
 
     Every run has a process of its own, reads the test split once and appends one line to DIR/results.jsonl. A run that
     is there already is not repeated, and one that was killed goes on from its last epoch.
-    The file of --config gives the sections `data` and `evaluation` for all models.
+    The file of --config gives the sections `data` and `evaluation` and the policy `serving.seen` for all models.
     """
     from h2rec_tf.bench.configurations import read_configurations
 

@@ -13,7 +13,7 @@ from h2rec_tf.errors import NotBlessedError
 if TYPE_CHECKING:
     from h2rec_tf.baseline_gate import BaselineVerdict
     from h2rec_tf.data.sequences import Dataset
-    from h2rec_tf.evaluation import Recommender
+    from h2rec_tf.evaluation import Protocol, Recommender
 
 GATE_OPTION = click.option(
     "--gate", "gated", is_flag=True, help="End with exit code 3 if the model does not beat `gate.baselines`."
@@ -21,14 +21,22 @@ GATE_OPTION = click.option(
 
 
 def compare(
-    recommender: Recommender, dataset: Dataset, config: Config, *, json_path: str | None = None
+    recommender: Recommender,
+    dataset: Dataset,
+    config: Config,
+    *,
+    served: str,
+    shown: Protocol,
+    json_path: str | None = None,
 ) -> tuple[str, BaselineVerdict]:
     """Popularity, item-kNN and the model on the test split: overall, head and tail.
 
     Args:
-        recommender: the model.
+        recommender: the model; one with `item_ids` of its own is measured over these.
         dataset: the split data; baselines read its training part.
         config: `evaluation`, what is measured, and `gate`, what the model must beat.
+        served: what the model's server does with seen items, as `serving.seen`; the gate ranks so.
+        shown: how the table ranks.
         json_path: where to write every slice and metric of all three.
 
     Returns:
@@ -41,19 +49,21 @@ def compare(
     from h2rec_tf import names
     from h2rec_tf.atomic import write_atomically
     from h2rec_tf.baseline_gate import judge
-    from h2rec_tf.evaluation import Protocol, compare_table, evaluate_protocols
+    from h2rec_tf.evaluation import Protocol, compare_table
     from h2rec_tf.metrics import ranking
     from h2rec_tf.models.floors import LABELS, baselines
+    from h2rec_tf.models.other_catalogue import evaluate_on
 
-    measured = config.evaluation
-    shown, judged = Protocol(measured.exclude_seen, measured.sampled_negatives), Protocol()
+    measured, judged = config.evaluation, Protocol(served)
     compared: dict[str, Recommender] = {**baselines(dataset.train, dataset.popularity), "h2rec": recommender}
     results, gains = {}, {}
     for name, one in compared.items():
-        first, *others = evaluate_protocols(
+        first, *others = evaluate_on(
             one,
             dataset.test,
             [shown] if shown == judged else [shown, judged],
+            data_ids=dataset.catalogue.item_ids,
+            model_ids=getattr(one, "item_ids", dataset.catalogue.item_ids),
             popularity=dataset.popularity,
             ks=measured.ks,
             head_fraction=measured.head_fraction,

@@ -29,6 +29,7 @@ def train(files: DataFiles, config: Config, output: str, epochs: int | None, see
 
     from h2rec_tf.cli.comparison import compare, show_verdict
     from h2rec_tf.data.load import load_dataset
+    from h2rec_tf.evaluation import Protocol
     from h2rec_tf.export import export_model, serving_model
     from h2rec_tf.models.store import TrainedModel
     from h2rec_tf.models.vector_recommender import VectorRecommender
@@ -46,7 +47,9 @@ def train(files: DataFiles, config: Config, output: str, epochs: int | None, see
         f"best epoch {result.best_epoch} of {len(result.history)}, validation ndcg@10 {result.best_ndcg_at_10:.4f},"
         f" {result.seconds:.0f} s, {result.sequences_per_second:.0f} sequences/s"
     )
-    table, verdict = compare(VectorRecommender(result.model, max_length=config.model.max_length), dataset, config)
+    recommender = VectorRecommender(result.model, max_length=config.model.max_length, popularity=dataset.popularity)
+    shown = Protocol(config.serving.seen, config.evaluation.sampled_negatives)
+    table, verdict = compare(recommender, dataset, config, served=config.serving.seen, shown=shown)
     click.echo(table)
     click.echo(f"model in {output}/model, to serve in {output}/serving")
     show_verdict(verdict, gated=gated)

@@ -6,6 +6,7 @@ It lives at the edges (files, command line, TFX `custom_config`). Code inside ta
 from __future__ import annotations
 
 import dataclasses
+import logging
 from typing import Any
 
 from h2rec_tf import config_tree
@@ -44,6 +45,10 @@ __all__ = [
 ]
 
 
+_LOG = logging.getLogger(__name__)
+_OLD_KEY = "exclude_seen"
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
     """The whole tree."""
@@ -72,10 +77,12 @@ class Config:
     def from_dict(cls, values: dict[str, Any]) -> Config:
         """The tree with `values` over the defaults.
 
+        `evaluation.exclude_seen`, which files of earlier versions may hold, is passed over with a warning.
+
         Raises:
             InputError: an unknown key (the nearest right name is given), a wrong type, or a value out of range.
         """
-        return config_tree.from_dict(cls, values)
+        return config_tree.from_dict(cls, _without_old_keys(values))
 
     def replace(self, **values: Any) -> Config:
         """A copy with dotted keys changed: `config.replace(**{"model.layers": 1})`.
@@ -97,3 +104,16 @@ class Config:
     def save(self, path: str) -> None:
         """Writes the whole tree as YAML."""
         config_tree.write_yaml(path, self.to_dict())
+
+
+def _without_old_keys(values: Any) -> Any:
+    evaluation = values.get("evaluation") if isinstance(values, dict) else None
+    if not isinstance(evaluation, dict) or _OLD_KEY not in evaluation:
+        return values
+    _LOG.warning(
+        "config: `evaluation.%s: %s` has no effect: evaluation ranks as `serving.seen` (exclude or include) serves;"
+        " take it out",
+        _OLD_KEY,
+        str(evaluation[_OLD_KEY]).lower(),
+    )
+    return {**values, "evaluation": {key: value for key, value in evaluation.items() if key != _OLD_KEY}}

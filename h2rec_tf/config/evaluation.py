@@ -14,7 +14,6 @@ class EvaluationConfig:
     ks: tuple[int, ...] = (5, 10, 20)
     # Share of the catalogue, most popular in training first, that is the head.
     head_fraction: float = number(0.2, low=0.0, high=1.0)
-    exclude_seen: bool = False
     # 0 ranks the whole catalogue; above 0 the target is ranked among that many uniform unseen items.
     sampled_negatives: int = number(0, low=0)
     seed: int = number(0, low=0)

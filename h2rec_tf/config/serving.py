@@ -9,8 +9,11 @@ from h2rec_tf.config_tree import choice, number
 
 @dataclasses.dataclass(frozen=True)
 class ServingConfig:
-    """Limits that the exported signatures carry."""
+    """What the exported signatures carry: the policy on seen items, and limits."""
 
+    # Whether lists leave out items of the user's history (exclude), or recommend them like others (include), as music,
+    # groceries and news ask for. Validation, evaluation, gates and reports rank by the same policy.
+    seen: str = choice("exclude", "include")
     max_k: int = number(100, low=1)
 
 

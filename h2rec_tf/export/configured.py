@@ -18,7 +18,7 @@ def serving_model(model: H2Rec, semantic_ids: SemanticIds, popularity: np.ndarra
         model: trained and built.
         semantic_ids: the catalogue, its codes, quantizer and text encoder.
         popularity: int `[N + 1]` training interactions.
-        config: `model.max_length`, `serving.max_k` and `evaluation.head_fraction` are read.
+        config: `model.max_length`, the `serving` section and `evaluation.head_fraction` are read.
     """
     return ServingModel(
         model,
@@ -27,6 +27,7 @@ def serving_model(model: H2Rec, semantic_ids: SemanticIds, popularity: np.ndarra
         categories=semantic_ids.categories,
         popularity=popularity,
         max_length=config.model.max_length,
+        seen=config.serving.seen,
         max_k=config.serving.max_k,
         head_fraction=config.evaluation.head_fraction,
         cold_items=ColdItems(model, quantizer=semantic_ids.quantizer, codes=semantic_ids.codes, popularity=popularity),

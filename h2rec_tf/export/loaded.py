@@ -10,6 +10,7 @@ import tensorflow as tf
 from h2rec_tf import names
 from h2rec_tf.export.categories import SEPARATOR
 from h2rec_tf.export.saved import ServingLimits
+from h2rec_tf.metrics.protocol import INCLUDE
 from h2rec_tf.models.exported import newest_version
 
 
@@ -51,10 +52,19 @@ class LoadedModel:
         """int32 `[N + 1]`, as the model it was made of gives it."""
         return self.loaded._slots.numpy()
 
+    @property
+    def listed_size(self) -> int:
+        """Columns of the vectors that lists are made with: the seen part has its say where seen items compete."""
+        return int(self.loaded._table.shape[1]) + (self.seen_size if self.limits.seen == INCLUDE else 0)
+
     def vectors(self) -> np.ndarray:
-        """float32 `[N, d]`, in the order of `item_ids`, as lists of unseen items are scored."""
-        vectors: np.ndarray = self.loaded._table.numpy()[1:]
-        return vectors
+        """float32 `[N, listed_size]`, in the order of `item_ids`, as lists are scored."""
+        learned: np.ndarray = self.loaded._table.numpy()[1:]
+        if self.listed_size == learned.shape[1]:
+            return learned
+        # A slot of `seen_size` is outside: all zeros.
+        marks = np.eye(self.seen_size + 1, self.seen_size, dtype=np.float32)[self.seen_slots()[1:]]
+        return np.concatenate([learned, marks], axis=1)
 
     def categories(self) -> np.ndarray | None:
         """`[N]` strings as the catalogue has them; None without categories."""
@@ -65,14 +75,18 @@ class LoadedModel:
         return np.asarray([SEPARATOR.join(texts[number] for number in row if number) for row in members], object)
 
     def queries(self, histories: list[list[str]], *, batch: int = 256) -> np.ndarray:
-        """Histories of item ids, oldest first -> float32 `[len(histories), d]` user vectors for unseen items."""
-        longest = self.limits.max_length
+        """Histories of item ids, oldest first -> float32 `[len(histories), listed_size]` user vectors for lists."""
+        longest, known = self.limits.max_length, set(self.item_ids)
         parts = []
         for start in range(0, len(histories), batch):
-            rows = [history[-longest:] for history in histories[start : start + batch]]
+            rows = [
+                [item for item in history if item in known][-longest:] for history in histories[start : start + batch]
+            ]
             width = max(map(len, rows), default=0)
             texts = tf.constant([[*row, *[""] * (width - len(row))] for row in rows], tf.string, [len(rows), width])
-            parts.append(self.signatures[names.USER_EMBEDDING](history=texts)[names.LEARNED_EMBEDDING].numpy())
+            parts.append(
+                self.signatures[names.USER_EMBEDDING](history=texts)[names.EMBEDDING].numpy()[:, : self.listed_size]
+            )
         return np.concatenate(parts)
 
 

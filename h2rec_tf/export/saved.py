@@ -13,6 +13,7 @@ import tensorflow as tf
 from h2rec_tf.errors import InputError
 from h2rec_tf.export.serving_model import ServingModel
 from h2rec_tf.export.signatures import serving_signatures
+from h2rec_tf.metrics.protocol import EXCLUDE
 from h2rec_tf.models.exported import newest_version
 from h2rec_tf.names import EXTRA_DIR, LIMITS_FILE
 from h2rec_tf.text.base import TextEncoder
@@ -30,12 +31,14 @@ class ServingLimits:
         max_k: longest list.
         item_block: items scored at once.
         seen_size: last columns of the vectors that only tell what was seen.
+        seen: what lists do with items of the history, as `serving.seen`; exports that do not say it leave them out.
     """
 
     max_length: int
     max_k: int
     item_block: int
     seen_size: int
+    seen: str = EXCLUDE
 
     @classmethod
     def load(cls, directory: str) -> ServingLimits:
@@ -64,7 +67,7 @@ def export_model(module: ServingModel, directory: str, *, signatures: Mapping[st
     tf.saved_model.save(module, directory, signatures={**serving_signatures(module), **(signatures or {})})
     extra = pathlib.Path(directory) / EXTRA_DIR
     extra.mkdir(exist_ok=True)
-    limits = ServingLimits(module.max_length, module.max_k, module.item_block, module.seen_size)
+    limits = ServingLimits(module.max_length, module.max_k, module.item_block, module.seen_size, module.seen)
     (extra / LIMITS_FILE).write_text(json.dumps(dataclasses.asdict(limits)), encoding="utf-8")
     if module.text_encoder is not None:
         module.text_encoder.save(str(extra / ENCODER_DIR))

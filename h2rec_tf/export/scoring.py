@@ -13,6 +13,31 @@ _ABSENT = float("-inf")
 
 
 @dataclasses.dataclass(frozen=True)
+class SeenMarks:
+    """The seen part of scores, as the look-up that the product with one-hot slots is.
+
+    Attributes:
+        users: float32 `[B, m]`, the seen part of user vectors.
+        slots: int32 `[N + 1]`, each item's column; m for none.
+    """
+
+    users: tf.Tensor
+    slots: tf.Tensor
+
+    def block_of(self, start: int, stop: int) -> tf.Tensor:
+        """float32 `[B, stop - start]`: of items start..stop - 1."""
+        return tf.gather(self._padded(), self.slots[start:stop], axis=1)
+
+    def of(self, items: tf.Tensor) -> tf.Tensor:
+        """int32 `[B, C]` items -> float32 `[B, C]`."""
+        return tf.gather(self._padded(), tf.gather(self.slots, items), batch_dims=1)
+
+    def _padded(self) -> tf.Tensor:
+        # The last column, of zeros, stands for items without a slot.
+        return tf.pad(self.users, [[0, 0], [0, 1]])
+
+
+@dataclasses.dataclass(frozen=True)
 class Scoring:
     """Scores of a batch of queries; an item at minus infinity must not come back.
 
@@ -22,6 +47,7 @@ class Scoring:
         block: items of a block, as `retrieval.blocks` cuts them.
         answered: bool `[B, 1]`: rows that the inner product scores.
         fallback: float32 `[N + 1]`, scores for the other rows; None lets nothing come back for them.
+        marks: what the seen part adds to inner products, or None.
         scale: float32 `[N + 1]` factors of the items, or None.
         categories: of the catalogue, or None.
         restricted: bool `[B, 1]`, rows with an allow list.
@@ -33,6 +59,7 @@ class Scoring:
     block: int
     answered: tf.Tensor
     fallback: tf.Tensor | None = None
+    marks: SeenMarks | None = None
     scale: tf.Tensor | None = None
     categories: Categories | None = None
     restricted: tf.Tensor | None = None
@@ -41,6 +68,8 @@ class Scoring:
     def block_of(self, start: int, stop: int) -> tf.Tensor:
         """float32 `[B, stop - start]`: scores of items start..stop - 1."""
         scores = retrieval.scored_rows(self.queries, self.table, start, stop, block=self.block)
+        if self.marks is not None:
+            scores += self.marks.block_of(start, stop)
         if self.scale is not None:
             scores *= self.scale[start:stop]
         other = _ABSENT if self.fallback is None else self.fallback[None, start:stop]
@@ -53,6 +82,8 @@ class Scoring:
     def of(self, items: tf.Tensor) -> tf.Tensor:
         """int32 `[B, C]` items -> float32 `[B, C]` scores; minus infinity for item 0."""
         scores = tf.einsum("bd,bcd->bc", self.queries, tf.gather(self.table, items))
+        if self.marks is not None:
+            scores += self.marks.of(items)
         if self.scale is not None:
             scores *= tf.gather(self.scale, items)
         other = _ABSENT if self.fallback is None else tf.gather(self.fallback, items)

@@ -10,6 +10,7 @@ from h2rec_tf.export.categories import Categories
 from h2rec_tf.export.histories import for_each_row
 from h2rec_tf.export.item_scorer import ItemScorer
 from h2rec_tf.export.scoring import Scoring
+from h2rec_tf.metrics.protocol import EXCLUDE
 from h2rec_tf.models.cold_items import ColdItems
 from h2rec_tf.models.h2rec import H2Rec
 from h2rec_tf.text.base import TextEncoder
@@ -25,6 +26,7 @@ class ServingModel(ItemScorer):
         popularity: int `[N + 1]` training interactions; ranks items for a user without known history, and gives the
             slices.
         max_length: items of history the model reads.
+        seen: what lists do with items of the history: "exclude" leaves them out, "include" recommends them like others.
         max_k: longest list a request may ask for.
         head_fraction: share of the catalogue that is head.
         item_block: items scored at once; bounds the score matrix to `[B, item_block]`.
@@ -42,6 +44,7 @@ class ServingModel(ItemScorer):
         titles: np.ndarray,
         popularity: np.ndarray,
         max_length: int,
+        seen: str = EXCLUDE,
         max_k: int = 100,
         head_fraction: float = 0.2,
         item_block: int = 65536,
@@ -50,7 +53,12 @@ class ServingModel(ItemScorer):
         text_encoder: TextEncoder | None = None,
     ) -> None:
         super().__init__(
-            model, popularity=popularity, max_length=max_length, head_fraction=head_fraction, item_block=item_block
+            model,
+            popularity=popularity,
+            max_length=max_length,
+            seen=seen,
+            head_fraction=head_fraction,
+            item_block=item_block,
         )
         self.max_k = max_k
         self._item_ids = tf.Variable(np.concatenate([[""], item_ids]).astype(str), trainable=False, name="item_ids")
@@ -81,12 +89,13 @@ class ServingModel(ItemScorer):
         exclude: tf.Tensor | None = None,
         allow_categories: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
-        """The best unseen items. The seen part has no say: what was seen is left out anyway.
+        """The best items; those of the history only where `seen` is "include".
 
         Args:
             items: int32 `[B, T]` histories, oldest first, zeros anywhere. A row of zeros gets the most popular items.
+                All of its items count as seen, also those before the last that the model reads.
             k: int32 scalar, 1..max_k.
-            exclude: int32 `[B, E]` or `[1, E]` items that must not come back either; 0 fills rows.
+            exclude: int32 `[B, E]` or `[1, E]` items that must not come back, whatever `seen` says; 0 fills rows.
             allow_categories: string `[B, C]` or `[1, C]`: only items of these categories; "" fills rows, and a row
                 of "" alone allows all.
 
@@ -99,22 +108,14 @@ class ServingModel(ItemScorer):
             InvalidArgumentError: `k` out of range, or another number of rows.
         """
         rows = tf.shape(items)[0]
-        excluded = items if exclude is None else tf.concat([items, for_each_row(exclude, rows)], axis=1)
-        known = tf.reduce_any(items != 0, axis=1, keepdims=True)
+        excluded = self.left_out(items)
+        if exclude is not None:
+            excluded = tf.concat([excluded, for_each_row(exclude, rows)], axis=1)
         restricted = flags = None
         if self.categories is not None:
             allow = tf.fill([1, 1], "") if allow_categories is None else allow_categories
             restricted, flags = self.categories.allowed(for_each_row(allow, rows))
-        scoring = Scoring(
-            self.learned_user_vectors(items),
-            self.table,
-            self.item_block,
-            answered=known,
-            fallback=self._popularity.read_value(),
-            categories=self.categories,
-            restricted=restricted,
-            flags=flags,
-        )
+        scoring = self.scoring(items, categories=self.categories, restricted=restricted, flags=flags)
         return self._listed(*self.best(scoring, self._checked(k), excluded))
 
     def similar(self, items: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -147,15 +148,7 @@ class ServingModel(ItemScorer):
             places of the candidates from the best to the worst, ties and unknown ones in their order; `known` bool
             `[B, C]`. Seen items are scored like others, all as `recommend` scores them.
         """
-        known = tf.reduce_any(items != 0, axis=1, keepdims=True)
-        scoring = Scoring(
-            self.learned_user_vectors(items),
-            self.table,
-            self.item_block,
-            answered=known,
-            fallback=self._popularity.read_value(),
-        )
-        scores = tf.maximum(scoring.of(candidates), retrieval.LOWEST)
+        scores = tf.maximum(self.scoring(items).of(candidates), retrieval.LOWEST)
         order = tf.argsort(scores, axis=1, direction="DESCENDING", stable=True)
         return {names.SCORES: scores, names.ORDER: order, names.KNOWN: candidates > 0}
 

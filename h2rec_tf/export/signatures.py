@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from h2rec_tf import names
 from h2rec_tf.export.serving_model import ServingModel
+from h2rec_tf.metrics.protocol import EXCLUDE
 from h2rec_tf.models.cold_items import ColdItems
 
 
@@ -24,9 +25,10 @@ def serving_signatures(model: ServingModel) -> dict[str, Any]:
     - `similar_items`: `item_ids` string `[B]`, `k` -> as `ServingModel.similar`.
     - `rank_candidates`: `history`, `candidates` string `[B, C]` -> as `ServingModel.rank`.
     - `user_embedding`: `history` -> `embedding` float32 `[B, D]` and `learned_embedding` float32 `[B, d]`, the same
-      without the seen part. Inner products of the latter rank items that are not in the history, as
-      `serving_default` does; those of the former also tell seen items from others.
-    - `item_embedding`: `item_ids` -> both likewise; zeros for unknown ids.
+      without the seen part, and `seen_excluded` bool `[B]`: whether lists leave out items of the history. Inner
+      products of `learned_embedding` rank items as `serving_default` does where they are left out, those of
+      `embedding`, which also tell seen items from others, where they are not.
+    - `item_embedding`: `item_ids` -> both embeddings likewise; zeros for unknown ids.
     - `item_titles`: `item_ids` -> `titles` string `[B]`; "" for unknown ids.
     - `cold_item_embedding`: `vectors` float32 `[B, D_x]`, text vectors of items that are not in the catalogue ->
       both embeddings and `codes` int32 `[B, L]`; there only with `model.cold_items`.
@@ -83,7 +85,11 @@ def serving_signatures(model: ServingModel) -> dict[str, Any]:
     @tf.function(input_signature=[histories])
     def user_embedding(history: tf.Tensor) -> dict[str, tf.Tensor]:
         vectors = model.user_vectors(model.indices(history))
-        return {names.EMBEDDING: vectors, names.LEARNED_EMBEDDING: vectors[:, : model.learned_size]}
+        return {
+            names.EMBEDDING: vectors,
+            names.LEARNED_EMBEDDING: vectors[:, : model.learned_size],
+            names.SEEN_EXCLUDED: tf.fill(tf.shape(history)[:1], model.seen == EXCLUDE),
+        }
 
     @tf.function(input_signature=[strings])
     def item_embedding(item_ids: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -57,11 +57,13 @@ class ScannServingModel(ServingModel):
             titles=model.titles,
             popularity=model.popularity,
             max_length=model.limits.max_length,
+            seen=model.limits.seen,
             max_k=model.limits.max_k,
             item_block=model.limits.item_block,
             categories=model.categories(),
         )
         self.loaded = model.loaded
+        self._columns = model.listed_size
         self._fewest = min(settings.reorder, self.num_items)
         self._layer = ScannLayer(settings).index(tf.constant(model.vectors()))
 
@@ -70,7 +72,12 @@ class ScannServingModel(ServingModel):
         width = tf.minimum(k, self.num_items)
         # As many more candidates as may drop out.
         count = tf.minimum(tf.maximum(self._fewest, width + tf.shape(excluded)[1]), self.num_items)
-        distances, rows = self._layer(scoring.queries, k=count)
+        # The index has the columns of the seen part where lists have it; likeness never has it.
+        if scoring.marks is None:
+            queries = tf.pad(scoring.queries, [[0, 0], [0, self._columns - self.learned_size]])
+        else:
+            queries = tf.concat([scoring.queries, scoring.marks.users], axis=1)
+        distances, rows = self._layer(queries, k=count)
         items = tf.where(tf.math.is_nan(distances), 0, rows + 1)
         scores = tf.where(_among(items, excluded), float("-inf"), scoring.of(items))
         values, places = tf.math.top_k(scores, width)

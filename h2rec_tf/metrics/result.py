@@ -24,7 +24,7 @@ class Evaluation:
 
     Attributes:
         protocol: how targets were ranked; numbers of different protocols are not comparable.
-        ranks: int64 `[U]`, 1 is best; ties count against the target.
+        ranks: int64 `[U]`, 1 is best; N + 1 is a target that no list can hold.
         slices: slice name -> bool `[U]`.
         ks: list lengths of the ranking metrics.
         lists: metrics of the recommended lists; empty in the sampled protocol, which recommends nothing.

@@ -12,7 +12,7 @@ from h2rec_tf import retrieval
 from h2rec_tf.data.sequences import Holdout
 from h2rec_tf.errors import InputError
 from h2rec_tf.metrics import negatives
-from h2rec_tf.metrics.protocol import Protocol, Recommender
+from h2rec_tf.metrics.protocol import EXCLUDE, INCLUDE, Protocol, Recommender
 
 
 def measure(
@@ -37,14 +37,14 @@ def measure(
         seed: of the negatives.
 
     Returns:
-        For each protocol the targets' ranks, int64 `[B]`, and where it has lists the items, int32 `[B, k]`.
+        For each protocol the targets' ranks, int64 `[B]`, and where it has lists the items, int32 `[B, k]`; a rank of
+        N + 1 is a target that no list can hold.
     """
     queries = recommender.queries(holdout.histories.padded(rows, recommender.max_length))
     unseen: Callable[[Any], Any] | None = getattr(recommender, "unseen_queries", None)
     groups: dict[bool, list[Protocol]] = {}
     for protocol in protocols:
-        # Seen items compete in the plain protocol alone.
-        groups.setdefault(unseen is not None and protocol != Protocol(), []).append(protocol)
+        groups.setdefault(unseen is not None and not protocol.seen_compete, []).append(protocol)
     measured: dict[Protocol, tuple[np.ndarray, np.ndarray | None]] = {}
     for without_seen, group in groups.items():
         asked = unseen(queries) if unseen and without_seen else queries
@@ -75,6 +75,8 @@ class ScoredBatch:
         self._recommender = recommender
         self._histories = holdout.histories
         self._rows = rows
+        self._fallback: np.ndarray | None = getattr(recommender, "fallback", None)
+        self._empty = np.flatnonzero(holdout.histories.lengths[rows] == 0)
         self._targets = holdout.targets[rows].astype(np.int64)
         self._queries = queries
         self._item_block = item_block
@@ -82,13 +84,13 @@ class ScoredBatch:
         self._kept: tuple[int, np.ndarray] | None = None
 
     def measure(self, protocols: Sequence[Protocol], k: int, seed: int) -> list[tuple[np.ndarray, np.ndarray | None]]:
-        """For each protocol the targets' ranks, int64 `[B]`, and where it has lists the items, int32 `[B, k]`."""
+        """As the function `measure`."""
         full = [protocol for protocol in protocols if not protocol.sampled_negatives]
-        seen = {protocol: self._seen(target_too=False) for protocol in full if protocol.exclude_seen}
+        seen = {protocol: self._seen(protocol) for protocol in full if protocol.seen != INCLUDE}
         others = {
             protocol: negatives.unseen_negatives(
                 self._rows,
-                self._seen(target_too=True),
+                np.concatenate([self._seen(protocol), self._targets[:, None].astype(np.int32)], axis=1),
                 num_items=self._recommender.num_items,
                 count=protocol.sampled_negatives,
                 seed=seed,
@@ -119,33 +121,42 @@ class ScoredBatch:
         target_scores, *other_scores = picked.parts()
         ranks = dict(zip(full, self._full_ranks(full, seen, target_scores[:, 0]), strict=True))
         for protocol, scores in zip(others, other_scores, strict=True):
-            ranks[protocol] = 1 + np.count_nonzero(scores >= target_scores, axis=1)
+            ahead = np.count_nonzero(scores >= target_scores, axis=1)
+            ranks[protocol] = 1 + np.where(self._targets > 0, ahead, protocol.sampled_negatives)
         return [(ranks[protocol], items.get(protocol)) for protocol in protocols]
 
-    def _seen(self, *, target_too: bool) -> np.ndarray:
-        """int32 `[B, E]`, distinct items of the whole histories, 0 elsewhere; the target added or taken out."""
+    def _seen(self, protocol: Protocol) -> np.ndarray:
+        """int32 `[B, E]`, distinct items of the whole histories, 0 elsewhere; without the target where it competes."""
         longest = int(self._histories.lengths[self._rows].max())
         items = np.sort(self._histories.padded(self._rows, longest), axis=1)
         items[:, 1:][items[:, 1:] == items[:, :-1]] = 0
-        if target_too:
-            return np.concatenate([items, self._targets[:, None].astype(np.int32)], axis=1)
-        items[items == self._targets[:, None]] = 0
+        if protocol.seen != EXCLUDE:
+            items[items == self._targets[:, None]] = 0
         return items
 
     def _full_ranks(
         self, protocols: list[Protocol], seen: dict[Protocol, np.ndarray], target_scores: np.ndarray
     ) -> np.ndarray:
-        """int64 `[P, B]`: items that are not worse than the target, itself among them."""
-        result = np.zeros((len(protocols), len(self._rows)), np.int64)
+        """int64 `[P, B]`: place of the target in the list of all items, equals in the order of their indices.
+
+        N + 1 where it cannot be recommended: it was seen and is left out, or its score is the lowest there is.
+        """
+        result = np.ones((len(protocols), len(self._rows)), np.int64)
+        own, targets = target_scores[:, None], self._targets[:, None]
         # Backwards: the last block is still at hand, and a catalogue of one block is scored once.
         for start, stop in reversed(self._blocks) if protocols else ():
             scores = self._scores(start, stop)
-            result += np.count_nonzero(scores >= target_scores[:, None], axis=1)
+            ahead = (scores > own) | ((scores == own) & (np.arange(start, stop) < targets))
+            result += np.count_nonzero(ahead, axis=1)
             for number, protocol in enumerate(protocols):
                 if protocol in seen:
                     rows, columns = np.nonzero((seen[protocol] >= start) & (seen[protocol] < stop))
-                    taken = scores[rows, seen[protocol][rows, columns] - start] >= target_scores[rows]
+                    taken = ahead[rows, seen[protocol][rows, columns] - start]
                     result[number] -= np.bincount(rows[taken], minlength=len(self._rows))
+        result[:, (target_scores <= retrieval.LOWEST) | (self._targets == 0)] = self._recommender.num_items + 1
+        for number, protocol in enumerate(protocols):
+            if protocol in seen:
+                result[number, (seen[protocol] == targets).any(axis=1)] = self._recommender.num_items + 1
         return result
 
     def _scores(self, start: int, stop: int) -> np.ndarray:
@@ -156,6 +167,9 @@ class ScoredBatch:
                     f"scores({start}, {stop}) of {type(self._recommender).__name__} has shape {scores.shape},"
                     f" expected {(len(self._rows), stop - start)}"
                 )
+            if self._fallback is not None and len(self._empty):
+                scores = scores.copy()
+                scores[self._empty] = self._fallback[start:stop]
             # The minimum is NaN where any score is.
             if np.isnan(scores.min()):
                 raise InputError(

@@ -68,7 +68,7 @@ def user_slices(
     """Which users belong to which slice.
 
     Args:
-        targets: int `[U]`, item indices 1..N.
+        targets: int `[U]`, item indices 1..N; 0, an unknown item, belongs to no slice of the target.
         lengths: int `[U]`, items in each whole history.
         popularity: int `[N + 1]`, training interactions of each item index.
         head_fraction: share of the catalogue that is head.
@@ -81,8 +81,8 @@ def user_slices(
     slices = {
         names.OVERALL: np.ones(len(targets), bool),
         names.HEAD: head,
-        names.TAIL: ~head,
-        names.COLD: target_popularity == 0,
+        names.TAIL: ~head & (targets > 0),
+        names.COLD: (target_popularity == 0) & (targets > 0),
     }
     slices.update(_groups("popularity", target_popularity, POPULARITY_GROUPS))
     slices.update(_groups("history", lengths, HISTORY_GROUPS))

@@ -17,11 +17,14 @@ class VectorRecommender:
     Args:
         model: a built model.
         max_length: items of history it reads.
+        popularity: int `[N + 1]` training interactions, by which a user with an empty history is answered, as the
+            exported model does it.
     """
 
-    def __init__(self, model: H2Rec, *, max_length: int) -> None:
+    def __init__(self, model: H2Rec, *, max_length: int, popularity: np.ndarray) -> None:
         self.num_items = model.num_items
         self.max_length = max_length
+        self.fallback = popularity.astype(np.float32)
         self._vectors = ItemVectors(model.item_table().numpy())
         self._learned_size = self._vectors.table.shape[1] - model.seen_size
         self._encode = model.user_vectors

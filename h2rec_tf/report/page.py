@@ -37,6 +37,7 @@ class ModelReport:
         metrics: slice -> metric -> value; `users` among the metrics.
         floors: floor -> slice -> NDCG@10.
         compared: how the model stands to the floors that it must beat, one line each.
+        protocol: name of the one that metrics and floors are measured by, as `Protocol.name`.
         history: one dict of figures an epoch, as in `TrainingResult`.
         best_epoch: 1-based.
         popularity: int `[N + 1]`, training interactions by item index.
@@ -53,6 +54,7 @@ class ModelReport:
     metrics: dict[str, dict[str, float]]
     floors: dict[str, dict[str, float]]
     compared: list[str]
+    protocol: str
     history: list[dict[str, float]]
     best_epoch: int
     popularity: np.ndarray

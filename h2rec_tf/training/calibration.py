@@ -24,7 +24,12 @@ COLD_COST = 0.005
 
 
 def calibrate(
-    model: H2Rec, quality: Callable[[], float], *, popularity: np.ndarray, codes: np.ndarray | None = None
+    model: H2Rec,
+    quality: Callable[[], float],
+    *,
+    popularity: np.ndarray,
+    codes: np.ndarray | None = None,
+    seen_competes: bool = True,
 ) -> bool:
     """Sets the seen part's weight, then the HID rows of cold items, where the model has them.
 
@@ -33,15 +38,18 @@ def calibrate(
         quality: the model's as it stands, on data that training did not see.
         popularity: int `[N + 1]` training interactions by item index.
         codes: int `[N, L]`; None leaves the HID rows of cold items as they are.
+        seen_competes: seen items compete in `quality`. Where they do not, the seen part has no say in it, and its
+            weight stays as it was learned.
 
     Returns:
         Whether there was something to set.
     """
-    if model.seen is not None:
-        _set_seen_weight(model.seen, quality)
+    seen = model.seen if seen_competes else None
+    if seen is not None:
+        _set_seen_weight(seen, quality)
     cold = np.flatnonzero(popularity[1:] == 0) + 1
     if codes is None or model.hash_ids is None or not len(cold):
-        return model.seen is not None
+        return seen is not None
     _set_cold_rows(model, quality, cold, popularity, codes)
     return True
 

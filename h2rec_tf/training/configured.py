@@ -33,7 +33,7 @@ def train_configured(
     """Builds and trains the configured model.
 
     Args:
-        config: sections `model`, `loss` and `training` are read.
+        config: sections `model`, `loss`, `training` and the policy `serving.seen` are read.
         semantic_ids: codes, codebooks and text vectors of the catalogue that the splits index.
         train_split: what is learned from.
         validation: what early stopping looks at.
@@ -74,6 +74,7 @@ def train_configured(
         train_split,
         validation,
         max_length=config.model.max_length,
+        seen=config.serving.seen,
         codes=semantic_ids.codes,
         directory=directory,
         run_key=json.dumps([dataclasses.asdict(config.model), dataclasses.asdict(config.loss)]),

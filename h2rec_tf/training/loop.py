@@ -14,7 +14,7 @@ from tqdm import tqdm
 from h2rec_tf.data.batches import TrainingBatches
 from h2rec_tf.data.sequences import Holdout, Sequences
 from h2rec_tf.errors import InputError
-from h2rec_tf.evaluation import Evaluation, evaluate
+from h2rec_tf.evaluation import Evaluation, Protocol, evaluate
 from h2rec_tf.models.h2rec import H2Rec
 from h2rec_tf.models.vector_recommender import VectorRecommender
 from h2rec_tf.training.calibration import calibrate
@@ -37,7 +37,7 @@ class TrainingResult:
     Attributes:
         model: with the best epoch's variables; cold items have HID rows.
         best_epoch: 1-based.
-        best_ndcg_at_10: validation NDCG@10 of the returned model, full ranking.
+        best_ndcg_at_10: validation NDCG@10 of the returned model, ranked as a server lists.
         history: for each epoch the losses, `ndcg@10` and `hr@10` on validation, `seconds`, `sequences_per_second`.
         seconds: wall time of training and validation.
     """
@@ -72,6 +72,7 @@ def train(
     patience: int = 5,
     max_steps: int = 0,
     validation_users: int = 0,
+    seen: str = "exclude",
     strategy: str = "default",
     precision: str = "float32",
     seed: int = 0,
@@ -81,10 +82,10 @@ def train(
     on_epoch: Callable[[int, dict[str, float]], None] | None = None,
     progress: bool = False,
 ) -> TrainingResult:
-    """Trains until validation NDCG@10 (full ranking) stops rising, and returns the best epoch's model.
+    """Trains until validation NDCG@10 of the lists that will be served stops rising; returns the best epoch's model.
 
-    The weight of the model's seen part and the place of cold items are then set on validation users
-    (`calibrate`).
+    The weight of the model's seen part, where seen items compete, and the place of cold items are then set on
+    validation users (`calibrate`).
 
     Args:
         build: makes the model; called inside the distribution strategy's scope.
@@ -104,6 +105,7 @@ def train(
         patience: epochs without a better validation NDCG@10 before training stops.
         max_steps: optimizer steps at most; 0 means no such limit.
         validation_users: random validation rows used; 0 uses all.
+        seen: what will be served of seen items, "exclude" or "include"; validation ranks by it (`Protocol.seen`).
         strategy: "default", "mirrored" or "multi_worker".
         precision: "float32", "mixed_bfloat16" or "mixed_float16" (with dynamic loss scaling).
         seed: of batches and validation rows; `build` seeds the model.
@@ -127,6 +129,7 @@ def train(
         )
     if not len(validation):
         raise InputError("training: the validation split is empty; hold out more interactions")
+    protocol = Protocol(seen)
     validation = validation.sample(validation_users, seed)
     distribution = strategy_named(strategy)
     steps = len(batches) * epochs if not max_steps else min(max_steps, len(batches) * epochs)
@@ -142,8 +145,8 @@ def train(
     popularity = np.bincount(train_split.items, minlength=model.num_items + 1)
 
     def measure(holdout: Holdout) -> Evaluation:
-        recommender = VectorRecommender(model, max_length=max_length)
-        return evaluate(recommender, holdout, popularity=popularity, ks=(10,), recommendation_k=0)
+        recommender = VectorRecommender(model, max_length=max_length, popularity=popularity)
+        return evaluate(recommender, holdout, popularity=popularity, ks=(10,), protocol=protocol, recommendation_k=0)
 
     state, checkpoints = RunState(), None
     if directory is not None:
@@ -158,7 +161,7 @@ def train(
             weight_decay,
             max_steps,
         )
-        run += (seed, epochs, max_length, precision, run_key)
+        run += (seed, epochs, max_length, precision, seen, run_key)
         checkpoints = Checkpoints(
             f"{directory}/checkpoints",
             fingerprint=fingerprint(run, train_split, model),
@@ -207,6 +210,12 @@ def train(
             variable.assign(value)
     best = state.best
     part = validation.sample(_CALIBRATION_USERS, seed)
-    if calibrate(model, lambda: measure(part).metric("ndcg@10"), popularity=popularity, codes=codes):
+    if calibrate(
+        model,
+        lambda: measure(part).metric("ndcg@10"),
+        popularity=popularity,
+        codes=codes,
+        seen_competes=protocol.seen_compete,
+    ):
         best = measure(validation).metric("ndcg@10")
     return TrainingResult(model, state.best_epoch, best, state.history, state.seconds)

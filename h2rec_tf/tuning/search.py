@@ -14,7 +14,7 @@ import tf_keras as keras
 from h2rec_tf.config import Config
 from h2rec_tf.data.sequences import Holdout, Sequences
 from h2rec_tf.errors import H2RecError, InputError
-from h2rec_tf.evaluation import evaluate
+from h2rec_tf.evaluation import Protocol, evaluate
 from h2rec_tf.models.floors import make_floor
 from h2rec_tf.training.configured import train_configured
 from h2rec_tf.tuning.report import PROGRESS, shown, write_report
@@ -175,6 +175,7 @@ class _Search:
                 self.validation,
                 popularity=np.bincount(self.train.items, minlength=len(semantic_ids) + 1),
                 ks=(10,),
+                protocol=Protocol(config.serving.seen),
                 recommendation_k=0,
                 progress=self.progress,
             )

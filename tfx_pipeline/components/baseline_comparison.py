@@ -18,7 +18,7 @@ from h2rec_tf.baseline_gate import BaselineVerdict, judge
 from h2rec_tf.config import GateConfig
 from h2rec_tf.data.sequences import Holdout, Sequences
 from h2rec_tf.errors import InputError
-from h2rec_tf.evaluation import Recommender, evaluate
+from h2rec_tf.evaluation import Protocol, Recommender, evaluate
 from h2rec_tf.metrics import ranking, slices
 from h2rec_tf.models.floors import baselines
 
@@ -68,11 +68,13 @@ def compare(
     test: Holdout,
     popularity: np.ndarray,
     head_fraction: float,
+    seen: str,
     gate: GateConfig,
 ) -> BaselineResults:
     """Measures and judges.
 
-    As in the model's `evaluate` signature, a target outside the catalogue is ranked by nobody and counts 0 for all.
+    As in the model's `evaluate` signature, a target outside the catalogue, or one that a server would leave out as
+    seen, is missed by all.
 
     Args:
         saved_model: directory of the judged model.
@@ -81,23 +83,17 @@ def compare(
         test: the test split after the transformation.
         popularity: int `[N + 1]`, training interactions of each item index.
         head_fraction: share of the catalogue that is head.
+        seen: what is served of seen items, as `serving.seen`.
         gate: what is asked.
 
     Raises:
         InputError: `examples` and `test` are of different users.
     """
     model = model_gains(saved_model, examples, test)
-    known = test.targets > 0
     members = slices.user_slices(test.targets, test.histories.lengths, popularity, head_fraction)
-    for name, mask in members.items():
-        # An unknown target has no popularity, so it is in none of these slices.
-        if name != names.OVERALL and not name.startswith("history "):
-            mask &= known
     gains, ndcg = {}, {}
     for name, baseline in baselines(train, popularity).items():
-        gains[name] = np.zeros(len(test))
-        if known.any():
-            gains[name][known] = _gains(baseline, _rows(test, np.flatnonzero(known)), popularity)
+        gains[name] = _gains(baseline, test, popularity, Protocol(seen))
         ndcg[name] = {part: float(gains[name][mask].mean()) for part, mask in members.items() if mask.any()}
     return BaselineResults(ndcg, judge(model, gains, tail=members[names.TAIL], gate=gate))
 
@@ -130,12 +126,9 @@ def model_gains(saved_model: str, examples: list[types.Artifact], test: Holdout)
     return np.asarray(gains, np.float64)[order]
 
 
-def _gains(baseline: Recommender, test: Holdout, popularity: np.ndarray) -> np.ndarray:
+def _gains(baseline: Recommender, test: Holdout, popularity: np.ndarray, protocol: Protocol) -> np.ndarray:
     """float64 `[U]`: NDCG@10 of each user, ranked as the `evaluate` signature ranks."""
-    result = evaluate(baseline, test, popularity=popularity, ks=(_K,), recommendation_k=0)
+    if not len(test):
+        return np.zeros(0)
+    result = evaluate(baseline, test, popularity=popularity, ks=(_K,), protocol=protocol, recommendation_k=0)
     return ranking.ndcg(result.ranks, _K)
-
-
-def _rows(holdout: Holdout, rows: np.ndarray) -> Holdout:
-    histories = [holdout.histories.history(row).tolist() for row in rows]
-    return Holdout(Sequences.from_lists(histories), holdout.targets[rows])

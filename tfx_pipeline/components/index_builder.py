@@ -11,8 +11,8 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 
 from h2rec_tf.config import Config
+from h2rec_tf.export.recommender import ExportedRecommender
 from h2rec_tf.index.scann_index import build_index
-from h2rec_tf.models.exported import ExportedRecommender
 from h2rec_tf.models.store import SEMANTIC_IDS_DIR
 from h2rec_tf.semantic_ids import read_item_ids
 from tfx_pipeline import constants
@@ -35,7 +35,7 @@ class IndexBuilderSpec(component_spec.ComponentSpec):
 
 
 class IndexBuilderExecutor(base_executor.BaseExecutor):
-    """Asks the exported model for every item's vector and indexes them, without the seen part, as lists are made."""
+    """Asks the exported model for every item's vector and indexes them with the columns that lists are made with."""
 
     @on_local_artifacts
     def Do(
@@ -55,7 +55,7 @@ class IndexBuilderExecutor(base_executor.BaseExecutor):
         recommender = served_model(models)
         artifact = artifact_utils.get_single_instance(output_dict[constants.INDEX])
         manifest = build_index(
-            recommender.table[1:, : recommender.learned_size], catalogue_ids(models), artifact.uri, config=config.index
+            recommender.table[1:, : recommender.listed_size], recommender.item_ids, artifact.uri, config=config.index
         )
         artifact.set_int_custom_property("items", manifest.items)
         artifact.set_string_custom_property("kind", manifest.settings.kind)
@@ -87,4 +87,4 @@ def catalogue_ids(models: list[types.Artifact]) -> Any:
 
 def served_model(models: list[types.Artifact]) -> ExportedRecommender:
     """The one (local) model in a channel through its serving signatures."""
-    return ExportedRecommender(saved_model_dir(models), catalogue_ids(models))
+    return ExportedRecommender(saved_model_dir(models))

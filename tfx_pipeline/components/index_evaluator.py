@@ -72,7 +72,7 @@ class IndexEvaluatorExecutor(base_executor.BaseExecutor):
             for start in range(0, len(rows), _ROWS)
         ]
         vectors, users = (
-            part[:, : recommender.learned_size] for part in (recommender.table[1:], np.concatenate(queries))
+            part[:, : recommender.listed_size] for part in (recommender.table[1:], np.concatenate(queries))
         )
         report = evaluate_index(index, vectors, users, k=config.k)
         reasons = report.problems(config)

@@ -94,6 +94,7 @@ class ModelEvaluator(base_beam_component.BaseBeamComponent):
         eval_config: tfma.EvalConfig,
         gate: dict[str, Any],
         head_fraction: float,
+        seen: str,
     ):
         """Args:
         examples: user examples.
@@ -104,8 +105,13 @@ class ModelEvaluator(base_beam_component.BaseBeamComponent):
         eval_config: of TFMA.
         gate: the configuration tree's `gate` section as plain values.
         head_fraction: share of the catalogue that is head.
+        seen: what is served of seen items, as `serving.seen`; the baselines are ranked so.
         """
-        settings = {"gate": {key: gate[key] for key in _GATE}, "evaluation": {"head_fraction": head_fraction}}
+        settings = {
+            "gate": {key: gate[key] for key in _GATE},
+            "evaluation": {"head_fraction": head_fraction},
+            "serving": {"seen": seen},
+        }
         super().__init__(
             spec=ModelEvaluatorSpec(
                 examples=examples,
@@ -137,6 +143,7 @@ def _compare(
         test=decode_holdout(split_batches(transformed, names.TEST, constants.EVALUATOR)),
         popularity=np.bincount(train.items, minlength=len(catalogue_ids(models)) + 1),
         head_fraction=config.evaluation.head_fraction,
+        seen=config.serving.seen,
         gate=config.gate,
     )
 

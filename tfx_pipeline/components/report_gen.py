@@ -16,6 +16,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts, standa
 from h2rec_tf import names
 from h2rec_tf.bench.pictures import codebook_usage, gate_by_popularity
 from h2rec_tf.data.sequences import Holdout
+from h2rec_tf.evaluation import Protocol
 from h2rec_tf.models.exported import absent_inputs
 from h2rec_tf.models.floors import LABELS
 from h2rec_tf.models.store import TrainedModel
@@ -87,6 +88,7 @@ class ReportGenExecutor(base_executor.BaseExecutor):
             metrics=results.metrics,
             floors={LABELS[name]: by_slice for name, by_slice in results.baselines.ndcg.items()},
             compared=results.baselines.verdict.lines(),
+            protocol=Protocol(config.serving.seen).name,
             history=run["history"],
             best_epoch=run["best_epoch"],
             popularity=popularity,

@@ -115,7 +115,7 @@ class SequenceTuner(base_component.BaseComponent):
         """Args:
         examples: transformed user examples.
         semantic_ids: codes of the catalogue.
-        config: sections `model`, `loss`, `training` and `tuner` are read.
+        config: sections `model`, `loss`, `training`, `tuner` and the policy `serving.seen` are read.
         kept: directory under which an interrupted search is kept for the next run.
 
         Raises:
@@ -124,6 +124,8 @@ class SequenceTuner(base_component.BaseComponent):
         search_space(config)
         sections = config.to_dict()
         settings = {key: sections[key] for key in (*_SECTIONS, "tuner")}
+        # How validation ranks.
+        settings["serving"] = {"seen": config.serving.seen}
         spec = SequenceTunerSpec(
             examples=examples,
             semantic_ids=semantic_ids,

@@ -9,7 +9,7 @@ import pytest
 from h2rec_tf.bench.records import append_record, read_records
 from h2rec_tf.bench.significance import holm, paired_tests
 from h2rec_tf.bench.summary import Figure, comparisons
-from h2rec_tf.bench.tables import cell
+from h2rec_tf.bench.tables import all_tables, cell
 from h2rec_tf.config import Config
 from h2rec_tf.errors import InputError
 
@@ -57,13 +57,13 @@ def test_figures_are_mean_and_sample_deviation():
 
 
 def test_a_model_is_shown_with_its_newest_configuration():
-    config = Config().to_dict()
+    more = {"config": Config().to_dict(), "results": {"seen excluded": {}}}
     rows = [
-        record("a", "old", seed=0, config=config),
-        record("b", "other", seed=0, config=config),
-        record("a", "new", seed=1, config=config),
-        record("a", "new", seed=0, config=config),
-        record("a", "old", data_hash="e", config=config),
+        record("a", "old", seed=0, **more),
+        record("b", "other", seed=0, **more),
+        record("a", "new", seed=1, **more),
+        record("a", "new", seed=0, **more),
+        record("a", "old", data_hash="e", **more),
     ]
     first, second = comparisons(rows)
     assert [model.name for model in first.models] == ["a", "b"]
@@ -71,6 +71,47 @@ def test_a_model_is_shown_with_its_newest_configuration():
     assert [one["config_hash"] for one in second.models[0].records] == ["old"]
     with pytest.raises(InputError, match="no finished run"):
         comparisons([])
+
+
+def measured(model: str, value: float, *protocols: str, **more) -> dict:
+    """A record with NDCG@10 and HR@10 of one value under each protocol, a tenth more for each next one."""
+    results = {}
+    for number, protocol in enumerate(protocols):
+        metrics = {"users": 8, "hr@10": value + number / 10, "ndcg@10": value + number / 10}
+        lists = {"coverage@10": 0.5, "novelty@10": 9.0}
+        slices = dict.fromkeys(("overall", "head", "tail", "cold"), metrics)
+        results[protocol] = {"protocol": protocol, "lists": lists, "slices": slices}
+    training = {"validation_ndcg@10": value, "seconds": 1.0}
+    return record(model, model, config=Config().to_dict(), results=results, training=training, parameters=0, **more)
+
+
+def test_figures_of_two_protocols_never_share_a_column():
+    earlier = measured("earlier", 0.6, "full", "full, seen excluded")
+    now = measured("now", 0.2, "seen excluded", "seen items compete", protocol="seen excluded")
+    (comparison,) = comparisons([earlier, now])
+    tables = {table.title: table for table in all_tables(comparison, None)}
+    assert list(tables)[:5] == [
+        "Full ranking, seen excluded",
+        "Head and tail, seen excluded",
+        "Head and tail, seen items compete, equals against the target",
+        "Head and tail, seen excluded, repeats compete, equals against the target",
+        "Head and tail, seen items compete",
+    ]
+    shown = {title: {row[0]: row[1] for row in table.rows} for title, table in list(tables.items())[:5]}
+    assert [list(shown[title].values()) for title in list(tables)[:5]] == [
+        ["-", "0.2000"],
+        ["-", "0.2000"],
+        ["0.6000", "-"],
+        ["0.7000", "-"],
+        ["-", "0.3000"],
+    ]
+    place = tables["Cost"].header.index("validation NDCG@10")
+    assert [row[place] for row in tables["Cost"].rows] == ["-", "0.2000"]
+    # Ranks that were saved under another protocol are not compared, and do not make a model the best.
+    assert comparison.best(("h2rec",)).name == "now"
+    (alone,) = comparisons([earlier])
+    assert alone.headline == "seen items compete, equals against the target"
+    assert alone.models[0].validation().mean == 0.6
 
 
 def test_permutation_test_equals_all_sign_patterns():

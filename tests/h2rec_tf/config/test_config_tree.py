@@ -88,7 +88,7 @@ def test_replace_leaves_the_original() -> None:
     [
         ({"modle": {}}, r"unknown key `modle`; did you mean `model`\?"),
         ({"model": {"hiden_size": 3}}, r"unknown key `model.hiden_size`; did you mean `hidden_size`\?"),
-        ({"serving": {"qqq": 3}}, r"unknown key `serving.qqq`; known keys: max_k"),
+        ({"serving": {"qqq": 3}}, r"unknown key `serving.qqq`; known keys: seen, max_k"),
         ({"quantizer": {"rq_vae": {"epoch": 3}}}, r"unknown key `quantizer.rq_vae.epoch`; did you mean `epochs`"),
         ({"model": 3}, "`model` must be a mapping"),
         ({"model": None}, "`model` must be a mapping"),
@@ -182,3 +182,13 @@ def test_bases_that_lead_nowhere_are_refused(tmp_path: pathlib.Path) -> None:
         InputError, match=r"first.yaml: `base` must be the name of a config file, got \['second.yaml'\]"
     ):
         Config.load(str(first))
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_an_earlier_switch_is_passed_over_and_its_successor_named(
+    value: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = Config.from_dict({"evaluation": {"exclude_seen": value, "seed": 3}, "serving": {"seen": "include"}})
+    assert found == Config().replace(**{"evaluation.seed": 3, "serving.seen": "include"})
+    (message,) = caplog.messages
+    assert f"`evaluation.exclude_seen: {str(value).lower()}`" in message and "`serving.seen`" in message

@@ -11,7 +11,7 @@ from export_support import DATA, noisy_model, serving_of
 from support import MAX_LENGTH, NUM_ITEMS
 
 from h2rec_tf import names
-from h2rec_tf.evaluation import evaluate
+from h2rec_tf.evaluation import Protocol, evaluate
 from h2rec_tf.export import ServingModel
 from h2rec_tf.models.vector_recommender import VectorRecommender
 
@@ -30,11 +30,13 @@ def test_blocks_of_items_change_nothing(model: Any, module: ServingModel, item_b
     np.testing.assert_array_equal(blocked.ranks(items, targets), module.ranks(items, targets))
 
 
+@pytest.mark.parametrize("seen", ["exclude", "include"])
 @pytest.mark.parametrize("changes", [{}, {"model.branches": "hid", "model.backbone": "bert4rec"}])
-def test_ranks_and_metrics_agree_with_the_evaluation(model: Any, changes: dict[str, Any]) -> None:
+def test_ranks_and_metrics_agree_with_the_evaluation(model: Any, changes: dict[str, Any], seen: str) -> None:
     model = noisy_model(**changes) if changes else model
-    module = serving_of(model, item_block=16)
-    expected = evaluate(VectorRecommender(model, max_length=MAX_LENGTH), DATA.test, popularity=DATA.popularity)
+    module = serving_of(model, item_block=16, seen=seen)
+    recommender = VectorRecommender(model, max_length=MAX_LENGTH, popularity=DATA.popularity)
+    expected = evaluate(recommender, DATA.test, popularity=DATA.popularity, protocol=Protocol(seen))
     items = tf.constant(DATA.test.histories.padded(np.arange(len(DATA.test)), 12))
     targets = tf.constant(DATA.test.targets)
     np.testing.assert_array_equal(module.ranks(items, targets), expected.ranks)
@@ -48,9 +50,21 @@ def test_ranks_and_metrics_agree_with_the_evaluation(model: Any, changes: dict[s
     assert (module.ranks(items, tf.zeros_like(targets)).numpy() == NUM_ITEMS + 1).all()
 
 
-def test_ties_rank_pessimistically(model: Any) -> None:
-    flat = serving_of(model)
+@pytest.mark.parametrize("item_block", [7, NUM_ITEMS])
+def test_equals_rank_in_the_order_of_their_indices(model: Any, item_block: int) -> None:
+    flat = serving_of(model, item_block=item_block)
     flat._table.assign(tf.ones_like(flat._table))
-    ranks = flat.ranks(tf.constant([[1, 2]]), tf.constant([5]))
-    # All but the two of the history, which the seen part puts below the others.
-    np.testing.assert_array_equal(ranks, [NUM_ITEMS - 2])
+    ranks = flat.ranks(tf.constant([[1, 2], [1, 2], [1, 2]]), tf.constant([5, 3, 2]))
+    # The two of the history are not listed.
+    np.testing.assert_array_equal(ranks, [3, 1, NUM_ITEMS + 1])
+
+
+@pytest.mark.parametrize("item_block", [7, NUM_ITEMS])
+def test_a_diverged_model_ranks_nothing_first(model: Any, item_block: int) -> None:
+    diverged = serving_of(model, item_block=item_block)
+    diverged._table.assign(tf.fill(diverged._table.shape, float("nan")))
+    ranks = diverged.ranks(tf.constant([[1, 2]]), tf.constant([5]))
+    # No rank, and no metric that could pass a threshold.
+    np.testing.assert_array_equal(ranks, [0])
+    metrics = diverged.metrics(tf.constant([[1, 2]]), tf.constant([5]))
+    assert all(np.isnan(value.numpy()).all() for value in metrics.values())

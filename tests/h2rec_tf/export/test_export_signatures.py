@@ -19,7 +19,7 @@ def test_signature_names_and_types(signatures: Any) -> None:
         names.SERVE_EXAMPLES: ({"examples", "k"}, listed),
         names.SIMILAR_ITEMS: ({"item_ids", "k"}, listed),
         names.RANK_CANDIDATES: ({"history", "candidates"}, {"scores", "order", "known"}),
-        names.USER_EMBEDDING: ({"history"}, {"embedding", "learned_embedding"}),
+        names.USER_EMBEDDING: ({"history"}, {"embedding", "learned_embedding", "seen_excluded"}),
         names.ITEM_EMBEDDING: ({"item_ids"}, {"embedding", "learned_embedding"}),
         names.ITEM_TITLES: ({"item_ids"}, {"titles"}),
     }

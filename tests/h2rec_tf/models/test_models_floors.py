@@ -11,7 +11,7 @@ from h2rec_tf.config import DataConfig
 from h2rec_tf.data.load import load_dataset
 from h2rec_tf.data.sequences import Sequences
 from h2rec_tf.errors import InputError
-from h2rec_tf.evaluation import evaluate
+from h2rec_tf.evaluation import Protocol, evaluate
 from h2rec_tf.models.blend import Blend
 from h2rec_tf.models.item_knn import ItemKnn
 from h2rec_tf.models.popularity import Popularity
@@ -134,7 +134,9 @@ def check(result, expected):
 
 
 def test_popularity_on_beauty(beauty):
-    result = evaluate(Popularity(beauty.popularity), beauty.test, popularity=beauty.popularity)
+    result = evaluate(
+        Popularity(beauty.popularity), beauty.test, popularity=beauty.popularity, protocol=Protocol("include")
+    )
     check(
         result,
         {"users": 22363, "hr@10": 0.0106, "ndcg@10": 0.0051, "mrr": 0.0054, "head hr@10": 0.0245, "tail hr@10": 0},
@@ -144,25 +146,25 @@ def test_popularity_on_beauty(beauty):
 
 def test_item_knn_on_beauty(beauty):
     recommender = ItemKnn.fit(beauty.train, 12101, distance_decay=1.0)
-    result = evaluate(recommender, beauty.test, popularity=beauty.popularity)
+    result = evaluate(recommender, beauty.test, popularity=beauty.popularity, protocol=Protocol("include"))
     check(result, {"hr@10": 0.0695, "ndcg@10": 0.0408, "mrr": 0.0364, "head hr@10": 0.1007, "tail hr@10": 0.0455})
 
 
 def test_item_knn_and_text_on_beauty(beauty):
     knn = ItemKnn.fit(beauty.train, 12101, distance_decay=1.0, shrink=30)
     blend = Blend([(knn, 1.0), (TextNeighbours(beauty.catalogue.vectors), 0.1)])
-    result = evaluate(blend, beauty.test, popularity=beauty.popularity)
+    result = evaluate(blend, beauty.test, popularity=beauty.popularity, protocol=Protocol("include"))
     check(result, {"hr@10": 0.0896, "ndcg@10": 0.0516, "hr@20": 0.1231, "head hr@10": 0.115, "tail hr@10": 0.0701})
 
 
 @pytest.mark.slow
 def test_other_protocols_on_beauty(beauty):
     text = TextNeighbours(beauty.catalogue.vectors)
-    result = evaluate(text, beauty.test, popularity=beauty.popularity)
+    result = evaluate(text, beauty.test, popularity=beauty.popularity, protocol=Protocol("include"))
     check(result, {"hr@10": 0.0565, "ndcg@10": 0.0342, "head hr@10": 0.0457, "tail hr@10": 0.0647})
     knn = ItemKnn.fit(beauty.train, 12101, distance_decay=1.0)
-    unseen = evaluate(knn, beauty.test, popularity=beauty.popularity, exclude_seen=True)
+    unseen = evaluate(knn, beauty.test, popularity=beauty.popularity, protocol=Protocol("repeats"))
     check(unseen, {"hr@10": 0.0758, "ndcg@10": 0.0474})
-    sampled = evaluate(knn, beauty.test, popularity=beauty.popularity, sampled_negatives=100)
+    sampled = evaluate(knn, beauty.test, popularity=beauty.popularity, protocol=Protocol(sampled_negatives=100))
     assert sampled.metric("hr@10") == pytest.approx(0.326, abs=0.005)
     assert sampled.metric("ndcg@10") == pytest.approx(0.246, abs=0.005)

@@ -40,7 +40,7 @@ def _ndcg(branches: str, seed: int) -> list[float]:
     config = Config().replace(**SETTINGS, **{"model.branches": branches, "training.seed": seed})
     semantic_ids = build_semantic_ids(data.catalogue, quantizer=config.quantizer, seed=seed)
     result = train_configured(config, semantic_ids, data.train, data.validation)
-    recommender = VectorRecommender(result.model, max_length=config.model.max_length)
+    recommender = VectorRecommender(result.model, max_length=config.model.max_length, popularity=data.popularity)
     measured = evaluate(recommender, data.test, popularity=data.popularity, ks=(10,))
     return [measured.metric("ndcg@10", name) for name in SLICES]
 

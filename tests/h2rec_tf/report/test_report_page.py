@@ -24,6 +24,7 @@ def report() -> ModelReport:
         metrics={"overall": METRICS, "popularity 1-9": METRICS},
         floors={"popularity": {"overall": 0.0432}, "item-kNN": {"overall": 0.0765, "popularity 1-9": 0.0111}},
         compared=["beats item_knn: ndcg@10 0.1234 against 0.0765"],
+        protocol="seen excluded",
         history=[{"loss": 3.0, "ndcg@10": 0.1}, {"loss": 2.0, "ndcg@10": 0.12}],
         best_epoch=2,
         popularity=np.asarray([0, 9, 3, 0, 1]),
@@ -48,6 +49,7 @@ def test_every_figure_is_there(report: ModelReport) -> None:
     assert "level 1: perplexity 1.75, 2 dead codes, 75.0% of items on one code" in page
     assert "50.0% of items share their code tuple with another one, 25.0% have the most common one" in page
     assert "beats item_knn: ndcg@10 0.1234 against 0.0765" in page
+    assert "ranked as a server lists it: seen excluded." in page
     pictures = re.findall(r"data:image/png;base64,([^\"]+)", page)
     assert len(pictures) == 4
     assert all(base64.b64decode(picture).startswith(b"\x89PNG") for picture in pictures)

@@ -106,7 +106,7 @@ def test_early_stopping_gives_the_best_epoch_back(
 
 
 def test_the_best_figure_is_that_of_the_returned_model(trained: TrainingResult) -> None:
-    recommender = VectorRecommender(trained.model, max_length=MAX_LENGTH)
+    recommender = VectorRecommender(trained.model, max_length=MAX_LENGTH, popularity=DATA.popularity)
     again = evaluate(recommender, DATA.validation, popularity=DATA.popularity, ks=(10,))
     np.testing.assert_allclose(again.metric("ndcg@10"), trained.best_ndcg_at_10, rtol=1e-6)
 
