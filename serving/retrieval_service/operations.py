@@ -105,7 +105,8 @@ class Operations:
             return self._found([])
         if self._query_tower is None:
             raise RequestError.failed_precondition("the service has no model to turn histories into vectors")
-        excluded = self._excluded(inputs, histories)
+        seen = histories if self._query_tower.seen_excluded else histories[:, :0]
+        excluded = self._excluded(inputs, seen)
         users, k = self._query_tower.user_vectors(histories), int(inputs[names.K])
         known = users.any(axis=1)
         hits = self._hits(users, np.flatnonzero(known).tolist(), k, excluded)
@@ -151,6 +152,9 @@ class Operations:
         for row, vector in enumerate(self._engine.index.vectors(item_ids)):
             if vector is not None:
                 vectors[row] = vector
+                if self._query_tower is not None:
+                    # That two items share a slot of the seen part does not make them alike.
+                    vectors[row, self._query_tower.learned_width :] = 0.0
                 known.append(row)
         return self._found(self._hits(vectors, known, int(inputs[names.K]), excluded))
 

@@ -21,7 +21,15 @@ _TOGETHER = 64
 
 
 class QueryTower(Protocol):
-    """Histories to user vectors."""
+    """Histories to user vectors.
+
+    Attributes:
+        seen_excluded: whether lists leave out items of the history; False recommends them like others.
+        learned_width: leading columns of vectors that tell what items are like; those behind tell what was seen.
+    """
+
+    seen_excluded: bool
+    learned_width: int
 
     def user_vectors(self, histories: np.ndarray) -> np.ndarray:
         """Object `[B, T]` item ids as bytes, oldest first, b"" for none -> float32 `[B, D]`; zeros: unknown."""
@@ -62,12 +70,15 @@ class ModelTowers:
             raise InputError(f"the model has no signature `{names.USER_EMBEDDING}`; export it with this package")
         self._model = model
         self._encoder = _encoder(text_encoder) if text_encoder else None
-        # The vector of a user without history tells D.
-        self.width = self.user_vectors(np.full((1, 1), b"", object)).shape[1]
+        # The answer to a user without history tells D and the policy; a model that says none leaves seen items out.
+        found = self._model.predict(names.USER_EMBEDDING, {names.HISTORY: np.full((1, 1), b"", object)})
+        self.seen_excluded = bool(np.all(found.get(names.SEEN_EXCLUDED, True)))
+        self.learned_width = found.get(names.LEARNED_EMBEDDING, found[names.EMBEDDING]).shape[1]
+        self.width = self._for_lists(found).shape[1]
 
     def user_vectors(self, histories: np.ndarray) -> np.ndarray:
         """As `QueryTower`."""
-        return _for_lists(self._model.predict(names.USER_EMBEDDING, {names.HISTORY: histories}))
+        return self._for_lists(self._model.predict(names.USER_EMBEDDING, {names.HISTORY: histories}))
 
     def popular(self, k: int, exclude: Sequence[Collection[str]]) -> list[list[tuple[str, float]]]:
         """As `QueryTower`: what the model itself answers to an empty history."""
@@ -92,7 +103,7 @@ class ModelTowers:
     def trained(self, item_ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
         """As `ItemTower`."""
         ids = np.asarray([item_id.encode() for item_id in item_ids], object)
-        vectors = _for_lists(self._model.predict(names.ITEM_EMBEDDING, {names.ITEM_IDS: ids}))
+        vectors = self._for_lists(self._model.predict(names.ITEM_EMBEDDING, {names.ITEM_IDS: ids}))
         titles = [""] * len(item_ids)
         if self._model.inputs(names.ITEM_TITLES):
             found = self._model.predict(names.ITEM_TITLES, {names.ITEM_IDS: ids})[names.TITLES]
@@ -120,7 +131,7 @@ class ModelTowers:
                 f"the model has no signature `{names.COLD_ITEM_EMBEDDING}`: send `vectors`, or export the model anew"
             )
         outputs = self._model.predict(names.COLD_ITEM_EMBEDDING, {next(iter(inputs)): vectors})
-        found = _for_lists(outputs)
+        found = self._for_lists(outputs)
         if found.shape[1] != self.width:
             raise RequestError.failed_precondition(
                 f"the model's `{names.COLD_ITEM_EMBEDDING}` gives vectors of width {found.shape[1]}, its users have "
@@ -128,10 +139,13 @@ class ModelTowers:
             )
         return found
 
+    def _for_lists(self, outputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Vectors that lists are made with: without the seen part where what was seen is left out.
 
-def _for_lists(outputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Vectors for lists that leave out what was seen; a model that gives no such ones has one kind for all."""
-    return outputs.get(names.LEARNED_EMBEDDING, outputs[names.EMBEDDING])
+        A model that gives no such ones has one kind for all.
+        """
+        whole = outputs[names.EMBEDDING]
+        return outputs.get(names.LEARNED_EMBEDDING, whole) if self.seen_excluded else whole
 
 
 def _encoder(directory: str) -> TextEncoder:
