@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from h2rec_tf.config import Config, DataConfig, IndexConfig
+from h2rec_tf.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +25,9 @@ _QUERY_OPTIONS = (
     click.option("--queries", type=click.IntRange(min=1), help="Queries to ask [1000]."),
     click.option("--k", type=click.IntRange(min=1), help="List length [100]."),
     click.option("--target-recall", type=click.FloatRange(0.0, 1.0), help="Share of the exact list [0.98]."),
+    click.option(
+        "--allow-other-catalogue", "other", is_flag=True, help="Pass over interactions with items unknown to the model."
+    ),
 )
 
 
@@ -71,19 +75,23 @@ def build(model_dir: str, output: str, config_path: str | None, kind: str | None
 @_queries
 @click.option("--json", "json_path", metavar="FILE", help="Write the report there.")
 @_CONFIG
-def evaluate(model_dir: str, index_dir: str, json_path: str | None, config_path: str | None, **flags: Any) -> None:
+def evaluate(
+    model_dir: str, index_dir: str, json_path: str | None, config_path: str | None, other: bool, **flags: Any
+) -> None:
     """Compare an index with exact search: recall, time of a query, memory.
 
     Ends with exit code 1 if it misses a limit of the `index` section.
     """
     config, data, interactions = _asked(config_path, flags)
-    from h2rec_tf.index.evaluate import evaluate_index
+    from h2rec_tf.index.evaluate import check_same_items, evaluate_index
     from h2rec_tf.index.scann_index import load_index
 
     # First, so that its memory is not mixed with the model's.
     loaded = load_index(index_dir)
     model = _model(model_dir)
-    report = evaluate_index(loaded, model.vectors(), _user_vectors(model, config, data, interactions), k=config.k)
+    check_same_items(loaded, model.item_ids, where=f"--index-dir {index_dir}")
+    queries = _user_vectors(model, config, data, interactions, other=other)
+    report = evaluate_index(loaded, model.vectors(), queries, k=config.k)
     if json_path:
         report.save(json_path)
     click.echo(report.table())
@@ -100,13 +108,15 @@ def evaluate(model_dir: str, index_dir: str, json_path: str | None, config_path:
 @_KIND
 @_queries
 @_CONFIG
-def tune(model_dir: str, output: str | None, kind: str | None, config_path: str | None, **flags: Any) -> None:
+def tune(
+    model_dir: str, output: str | None, kind: str | None, config_path: str | None, other: bool, **flags: Any
+) -> None:
     """Find the fastest setting at a recall: prints what was tried, the best one marked."""
     config, data, interactions = _asked(config_path, flags, kind=kind)
     from h2rec_tf.index.tune import tune_index
 
     model = _model(model_dir)
-    tuning = tune_index(model.vectors(), _user_vectors(model, config, data, interactions), config=config)
+    tuning = tune_index(model.vectors(), _user_vectors(model, config, data, interactions, other=other), config=config)
     click.echo(tuning.table())
     if not tuning.reached:
         click.echo(f"no setting reaches recall {config.target_recall}; the best one is marked")
@@ -144,10 +154,26 @@ def _model(model_dir: str) -> LoadedModel:
     return LoadedModel(model_dir)
 
 
-def _user_vectors(model: LoadedModel, config: IndexConfig, data: DataConfig, interactions: str | None) -> np.ndarray:
+def _user_vectors(
+    model: LoadedModel, config: IndexConfig, data: DataConfig, interactions: str | None, *, other: bool
+) -> np.ndarray:
+    """Raises:
+    InputError: the interactions have items that the model does not know, and `other` does not accept it.
+    """
     from h2rec_tf.data.interactions import Columns
     from h2rec_tf.index.queries import histories_of_items, histories_of_users
 
     if interactions:
-        return model.queries(histories_of_users(interactions, config.queries, Columns.of(data)))
+        histories = histories_of_users(interactions, config.queries, Columns.of(data))
+        asked = {item for history in histories for item in history}
+        unknown = len(asked - set(model.item_ids))
+        if unknown:
+            said = f"{unknown / len(asked):.1%} of its items ({unknown} of {len(asked)}) are unknown to the model"
+            if not other:
+                raise InputError(
+                    f"--interactions {interactions}: {said}; give interactions of the model's catalogue, or"
+                    " --allow-other-catalogue to pass over those"
+                )
+            click.echo(f"{said} and are passed over", err=True)
+        return model.queries(histories)
     return model.queries(histories_of_items(model.item_ids, config.queries))

@@ -13,7 +13,7 @@ import tensorflow as tf
 from h2rec_tf.errors import InputError
 from h2rec_tf.export.serving_model import ServingModel
 from h2rec_tf.export.signatures import serving_signatures
-from h2rec_tf.metrics.protocol import EXCLUDE
+from h2rec_tf.metrics.protocol import EXCLUDE, Protocol
 from h2rec_tf.models.exported import newest_version
 from h2rec_tf.names import EXTRA_DIR, LIMITS_FILE
 from h2rec_tf.text.base import TextEncoder
@@ -51,6 +51,16 @@ class ServingLimits:
         if not path.is_file():
             raise InputError(f"{directory}: no {EXTRA_DIR}/{LIMITS_FILE}; export the model with this package")
         return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def ranking_protocol(directory: str) -> str:
+    """How the `evaluate` signature of a SavedModel ranks: the protocol's name, or "" for an export that does not say.
+
+    Those rank otherwise: seen items compete whatever is served, and equals count against the target.
+    """
+    path = pathlib.Path(directory) / EXTRA_DIR / LIMITS_FILE
+    values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return Protocol(values["seen"]).name if "seen" in values else ""
 
 
 def export_model(module: ServingModel, directory: str, *, signatures: Mapping[str, Any] | None = None) -> None:

@@ -15,6 +15,7 @@ from h2rec_tf.atomic import write_atomically
 from h2rec_tf.config import IndexConfig
 from h2rec_tf.errors import InputError
 from h2rec_tf.index.scann_index import ABSENT, Index
+from h2rec_tf.models.other_catalogue import catalogue_overlap
 
 _QUERY_BLOCK = 256
 # Order of summation moves an inner product by about this share.
@@ -177,6 +178,24 @@ def evaluate_index(index: Index, vectors: np.ndarray, queries: np.ndarray, *, k:
         bytes=index.manifest.bytes,
         memory_bytes=index.memory_bytes,
     )
+
+
+def check_same_items(index: Index, item_ids: np.ndarray, *, where: str) -> None:
+    """Takes an index of a model's own catalogue.
+
+    Args:
+        index: loaded.
+        item_ids: `[N]`, the model's.
+        where: what the message calls the index.
+
+    Raises:
+        InputError: the index is of other items, or has them in another order.
+    """
+    if np.array_equal(np.asarray(index.item_ids, object), np.asarray(item_ids, object)):
+        return
+    overlap = catalogue_overlap(np.asarray(index.item_ids, object), np.asarray(item_ids, object))
+    other = "the same items in another order" if overlap.equal else overlap.words.replace("the data", "the index")
+    raise InputError(f"{where}: the index is not of this model's catalogue: {other}; build it anew from this model")
 
 
 def timed_search(index: Index, queries: np.ndarray, k: int, **options: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,9 +11,13 @@ import numpy as np
 from h2rec_tf.config import Config, ModelConfig
 from h2rec_tf.errors import InputError
 from h2rec_tf.models.h2rec import H2Rec
+from h2rec_tf.models.other_catalogue import catalogue_overlap
 from h2rec_tf.models.store import CONFIG_FILE, SEMANTIC_IDS_DIR, read_weights
 from h2rec_tf.semantic_ids import CODEBOOKS_FILE, SemanticIds, read_item_ids
 
+# Of the smaller catalogue, the share of items that the other must have: below, it is a model of other items, whose
+# weights say nothing. A catalogue that grew or was cleaned shares nearly all of it.
+_LEAST_SHARED = 0.5
 # Settings of the model that change neither its variables nor what they mean.
 _FREE = ("dropout", "temperature", "hid_start", "sid_start")
 
@@ -45,6 +49,9 @@ def warm_start(model: H2Rec, *, config: Config, semantic_ids: SemanticIds, base:
         return f"starts fresh: the earlier model has other settings ({', '.join(different)})"
     if len(weights) != len(model.weights):
         return f"starts fresh: the earlier model has {len(weights)} variables, this one {len(model.weights)}"
+    overlap = catalogue_overlap(semantic_ids.item_ids, item_ids)
+    if overlap.shared < _LEAST_SHARED * min(overlap.data_items, overlap.model_items):
+        return f"starts fresh: the earlier model has another catalogue: {overlap.words}"
     index = {item_id: row for row, item_id in enumerate(item_ids.tolist(), start=1)}
     rows = np.asarray([index.get(item_id, 0) for item_id in semantic_ids.item_ids.tolist()], np.int64)
     tables = _variables(model.semantic_ids)
@@ -69,7 +76,10 @@ def warm_start(model: H2Rec, *, config: Config, semantic_ids: SemanticIds, base:
     codes = (
         "" if same_codes or model.semantic_ids is None else "; semantic-ID tables start fresh, the codebooks changed"
     )
-    return f"warm start: {known} of {len(rows)} items were in the earlier model's catalogue{codes}"
+    return (
+        f"warm start: {known} of {len(rows)} items were in the earlier model's catalogue, which has"
+        f" {len(item_ids) - known} others{codes}"
+    )
 
 
 def _differences(earlier: ModelConfig, now: ModelConfig) -> list[str]:

@@ -158,6 +158,39 @@ def test_validation_gives_what_the_signature_lists(case: Case) -> None:
     assert case.validation_ndcg == counted(lists, case.targets(validation))[1]
 
 
+def test_a_model_of_another_catalogue_is_refused_or_measured_as_it_serves(case: Case, tmp_path: pathlib.Path) -> None:
+    # Ten items have other names, so neither side knows those of the other.
+    for name in ("interactions.csv", "items.csv"):
+        text = (case.folder / name).read_text()
+        for row in range(40, ITEMS):
+            text = text.replace(f"i{row},", f"x{row},")
+        (tmp_path / name).write_text(text)
+    ids = [f"{'i' if row < 40 else 'x'}{row}" for row in range(ITEMS)]
+    np.savez(tmp_path / "vectors.npz", item_id=np.asarray(ids), embedding=item_parts(ITEMS)["vectors"])
+    case.config.save(str(tmp_path / "config.yaml"))
+    there = dataclasses.replace(case, folder=tmp_path)
+    report = tmp_path / "report.json"
+    arguments = ["evaluate", *there.files(), "--model-dir", case.model_dir, "--json", str(report)]
+    refused = CliRunner().invoke(cli, arguments)
+    assert refused.exit_code == 2 and not report.exists()
+    assert "20.0% (10 of 50) of the data's items are unknown to the model" in refused.output
+    assert "20.0% (10 of 50) of the model's items are not in the data" in refused.output
+    assert "--allow-other-catalogue" in refused.output
+    accepted = CliRunner().invoke(cli, [*arguments, "--allow-other-catalogue"])
+    assert accepted.exit_code == 0, accepted.output
+    there.dataset, _ = load_dataset(
+        str(tmp_path / "interactions.csv"),
+        str(tmp_path / "items.csv"),
+        embeddings_path=str(tmp_path / "vectors.npz"),
+        config=case.config.data,
+    )
+    test = there.dataset.test
+    lists = signature_lists(tf.saved_model.load(f"{case.model_dir}/1"), there.histories(test))
+    overall = json.loads(report.read_text())["h2rec"]["slices"]["overall"]
+    assert (overall["hr@10"], overall["ndcg@10"]) == counted(lists, there.targets(test))
+    assert any(target.startswith("x") for target in there.targets(test))
+
+
 @pytest.mark.slow  # Builds a ScaNN servable of each model.
 def test_a_scann_servable_and_the_retrieval_service_list_what_the_server_lists(
     case: Case, served: list[list[str]], tmp_path: pathlib.Path

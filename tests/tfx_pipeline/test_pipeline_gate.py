@@ -86,7 +86,15 @@ def save(
     if diverged:
         ranker.diverge()
     ids = np.asarray(ITEM_IDS, dtype=object)
-    serving = ServingModel(ranker, item_ids=ids, titles=ids, popularity=popularity, max_length=4)  # type: ignore[arg-type]
+    # What a list leaves out would move the ranks.
+    serving = ServingModel(
+        ranker,  # type: ignore[arg-type]
+        item_ids=ids,
+        titles=ids,
+        popularity=popularity,
+        max_length=4,
+        seen="include",
+    )
     signatures = EvaluationSignatures(serving, graph, (10,)).signatures()
     export_model(serving, str(folder / "Format-Serving"), signatures=signatures)
     catalogue = folder / constants.TRAINED_MODEL_DIR / SEMANTIC_IDS_DIR
@@ -157,7 +165,7 @@ def evaluate(folder: pathlib.Path, model: str, baseline: str | None, asked: Gate
         "eval_config": json_format.MessageToJson(config),
         "example_splits": '["test"]',
         "fairness_indicator_thresholds": "null",
-        "config": json.dumps({"gate": against, "evaluation": {"head_fraction": 0.2}}),
+        "config": json.dumps({"gate": against, "evaluation": {"head_fraction": 0.2}, "serving": {"seen": "include"}}),
     }
     context = base_beam_executor.BaseBeamExecutor.Context(
         beam_pipeline_args=beam_pipeline_args(), tmp_dir=str(where / "tmp"), unique_id="1"
@@ -183,6 +191,22 @@ def test_a_model_that_gains_overall_but_breaks_the_tail_is_refused(
     assert [now[name]["ndcg_10"] for name in ("overall", "head", "tail")] == pytest.approx([0.6, 1.0, 0.0], abs=1e-6)
     assert not blessed
     assert reasons == ["tail ndcg@10 changed by -100.0% against the last blessed model, allowed is -5.0%"]
+
+
+@pytest.mark.parametrize("seen", [None, "exclude"])
+def test_the_last_model_is_not_compared_with_where_it_ranks_by_another_protocol(
+    folder: pathlib.Path, tmp_path: pathlib.Path, seen: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = shutil.copytree(folder / "even", tmp_path / "before")
+    (limits,) = before.glob("**/h2rec.json")
+    values = json.loads(limits.read_text())
+    assert values.pop("seen") == "include"
+    limits.write_text(json.dumps(values if seen is None else {**values, "seen": seen}))
+    _, blessed, reasons = evaluate(folder, "tail-breaking", str(before), gate(max_tail_loss=1.0), tmp_path / "now")
+    assert blessed and not reasons
+    said = EvaluationResults.load(str(tmp_path / "now" / "evaluation")).baselines.lines()[-1]
+    assert said.startswith("not compared with the last blessed model") and said in caplog.messages
+    assert "seen items compete" in said and ("seen excluded" in said) == (seen is not None)
 
 
 def test_slices_are_those_of_the_model_that_is_judged(folder: pathlib.Path, tmp_path: pathlib.Path) -> None:

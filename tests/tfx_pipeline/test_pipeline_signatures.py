@@ -11,7 +11,7 @@ from pipeline_support import ITEM_IDS, Transformed, example
 from support import MAX_LENGTH, NUM_ITEMS, left_padded, random_sequences, tiny_model
 
 from h2rec_tf.data.sequences import Holdout, Sequences
-from h2rec_tf.evaluation import evaluate
+from h2rec_tf.evaluation import Protocol, evaluate
 from h2rec_tf.export import ServingModel, export_model
 from h2rec_tf.models.vector_recommender import VectorRecommender
 from tfx_pipeline.user_code.signatures import EvaluationSignatures
@@ -20,16 +20,21 @@ HISTORIES = [[3, 4, 5], [], [40], [7] * 12]
 TARGETS = [6, 1, 2, 30]
 
 
-@pytest.fixture(scope="module")
-def saved(transformed: Transformed, tmp_path_factory: pytest.TempPathFactory) -> tuple[object, object, np.ndarray]:
-    """A model, its loaded SavedModel and the popularity that it was exported with."""
-    model = tiny_model()
+@pytest.fixture(scope="module", params=["exclude", "include"])
+def saved(
+    request: pytest.FixtureRequest, transformed: Transformed, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[object, object, np.ndarray, str]:
+    """A model, its loaded SavedModel, and the popularity and the policy on seen items that it was exported with."""
+    # Codes alone: items of one code tuple have one vector, and so equal scores.
+    model = tiny_model(**{"model.branches": "sid"})
     popularity = np.bincount(random_sequences().items, minlength=NUM_ITEMS + 1)
     ids = np.asarray(ITEM_IDS, dtype=object)
-    serving = ServingModel(model, item_ids=ids, titles=ids, popularity=popularity, max_length=MAX_LENGTH)
+    serving = ServingModel(
+        model, item_ids=ids, titles=ids, popularity=popularity, max_length=MAX_LENGTH, seen=request.param
+    )
     directory = str(pathlib.Path(tmp_path_factory.mktemp("model")) / "saved")
     export_model(serving, directory, signatures=EvaluationSignatures(serving, transformed.graph, (5, 10)).signatures())
-    return model, tf.saved_model.load(directory), popularity
+    return model, tf.saved_model.load(directory), popularity, request.param
 
 
 def examples() -> tf.Tensor:
@@ -45,10 +50,11 @@ def examples() -> tf.Tensor:
 
 
 def test_metrics_equal_the_librarys_evaluation(saved: tuple) -> None:
-    model, loaded, popularity = saved
+    model, loaded, popularity, seen = saved
     outputs = loaded.signatures["evaluate"](examples=examples())
     holdout = Holdout(Sequences.from_lists(HISTORIES), np.asarray(TARGETS, np.int32))
-    expected = evaluate(VectorRecommender(model, max_length=MAX_LENGTH), holdout, popularity=popularity, ks=(5, 10))
+    recommender = VectorRecommender(model, max_length=MAX_LENGTH, popularity=popularity)
+    expected = evaluate(recommender, holdout, popularity=popularity, ks=(5, 10), protocol=Protocol(seen))
     assert set(outputs) == {"hr_5", "hr_10", "ndcg_5", "ndcg_10", "mrr"}
     for name, value in outputs.items():
         assert value.shape == (4,)
@@ -56,7 +62,7 @@ def test_metrics_equal_the_librarys_evaluation(saved: tuple) -> None:
 
 
 def test_slices_equal_the_librarys_slices(saved: tuple) -> None:
-    _, loaded, popularity = saved
+    _, loaded, popularity, _ = saved
     features = loaded.signatures["transform_features"](examples=examples())
     head = set((np.argsort(-popularity[1:], kind="stable")[:8] + 1).tolist())
     assert features["popularity_slice"].numpy().tolist() == [b"head" if t in head else b"tail" for t in TARGETS]
@@ -69,16 +75,50 @@ def test_slices_equal_the_librarys_slices(saved: tuple) -> None:
 
 
 def test_saved_model_has_the_serving_signatures_too(saved: tuple) -> None:
-    _, loaded, _ = saved
+    _, loaded, _, seen = saved
     answer = loaded.signatures["serving_default"](
         history=tf.constant([[ITEM_IDS[2]]]), k=tf.constant(3), exclude=tf.zeros([1, 0], tf.string)
     )
     assert answer["item_ids"].shape == (1, 3)
-    assert ITEM_IDS[2].encode() not in answer["item_ids"].numpy()[0]
+    if seen == "exclude":
+        assert ITEM_IDS[2].encode() not in answer["item_ids"].numpy()[0]
+
+
+def test_metrics_are_those_of_the_lists_that_are_served(saved: tuple) -> None:
+    _, loaded, _, seen = saved
+    generator = np.random.default_rng(5)
+    names = [*ITEM_IDS, "nobody's"]
+    histories = [generator.choice(names, generator.integers(0, 14)).tolist() for _ in range(80)]
+    # Half of the targets are repeats, and some are unknown.
+    targets = [
+        str(generator.choice(history)) if history and row % 2 else str(generator.choice(names))
+        for row, history in enumerate(histories)
+    ]
+    rows = [
+        example(user_id=[f"u{row}"], history=history, target=[target])
+        for row, (history, target) in enumerate(zip(histories, targets, strict=True))
+    ]
+    outputs = loaded.signatures["evaluate"](examples=tf.constant(rows))
+    width = max(map(len, histories))
+    answer = loaded.signatures["serving_default"](
+        history=tf.constant([[*history, *[""] * (width - len(history))] for history in histories]),
+        k=tf.constant(10),
+        exclude=tf.zeros([1, 0], tf.string),
+    )
+    hits, gains = np.zeros(80), np.zeros(80)
+    for row, items in enumerate(answer["item_ids"].numpy()):
+        for place, item in enumerate(items, start=1):
+            if item and item.decode() == targets[row]:
+                hits[row], gains[row] = 1.0, 1 / np.log2(place + 1.0)
+    np.testing.assert_array_equal(outputs["hr_10"], hits)
+    np.testing.assert_array_equal(outputs["ndcg_10"], gains.astype(np.float32))
+    repeated = np.asarray([target in history for target, history in zip(targets, histories, strict=True)])
+    assert 0 < hits[~repeated].mean() < 1
+    assert (hits[repeated].sum() > 0) == (seen == "include")
 
 
 def test_serving_reads_histories_as_the_transform_graph_does(saved: tuple, transformed: Transformed) -> None:
-    model, loaded, _ = saved
+    model, loaded, _, _ = saved
     history = [ITEM_IDS[4], "unknown", ITEM_IDS[39], ITEM_IDS[0]]
     layer = transformed.graph.transform_features_layer()
     parsed = tf.io.parse_example([example(user_id=["u"], history=history)], transformed.graph.raw_feature_spec())

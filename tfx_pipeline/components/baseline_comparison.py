@@ -36,14 +36,20 @@ class BaselineResults:
     Attributes:
         ndcg: baseline -> slice -> NDCG@10, of all baselines there are; slices without users are left out.
         verdict: against those of `gate.baselines`.
+        not_compared: why the last blessed model was not compared with; "" where it was, or where there was none.
     """
 
     ndcg: dict[str, dict[str, float]]
     verdict: BaselineVerdict
+    not_compared: str = ""
+
+    def lines(self) -> list[str]:
+        """The comparisons in words, for reports."""
+        return [*self.verdict.lines(), *([self.not_compared] if self.not_compared else [])]
 
     def save(self, evaluation: str) -> None:
         """Writes it into the artifact in the directory `evaluation`."""
-        content = {"ndcg_10": self.ndcg, "verdict": self.verdict.to_dict()}
+        content = {"ndcg_10": self.ndcg, "verdict": self.verdict.to_dict(), "not_compared": self.not_compared}
         io_utils.write_string_file(os.path.join(evaluation, BASELINES_FILE), json.dumps(content, indent=1))
 
     @classmethod
@@ -57,7 +63,8 @@ class BaselineResults:
         if not fileio.exists(path):
             raise InputError(f"{path}: the comparison with baselines is missing; delete {evaluation} and run again")
         content = json.loads(io_utils.read_string_file(path))
-        return cls(content["ndcg_10"], BaselineVerdict.from_dict(content["verdict"]))
+        verdict = BaselineVerdict.from_dict(content["verdict"])
+        return cls(content["ndcg_10"], verdict, content.get("not_compared", ""))
 
 
 def compare(

@@ -14,7 +14,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts, standa
 from h2rec_tf import names
 from h2rec_tf.config import Config
 from h2rec_tf.errors import InputError
-from h2rec_tf.index.evaluate import evaluate_index
+from h2rec_tf.index.evaluate import check_same_items, evaluate_index
 from h2rec_tf.index.scann_index import load_index
 from tfx_pipeline import constants
 from tfx_pipeline.artifacts import IndexBlessing, ItemIndex
@@ -61,6 +61,7 @@ class IndexEvaluatorExecutor(base_executor.BaseExecutor):
         config = Config.from_dict({"index": settings["index"]}).index
         index = load_index(artifact_utils.get_single_uri(input_dict[constants.INDEX]))
         recommender = served_model(input_dict[standard_component_specs.MODEL_KEY])
+        check_same_items(index, recommender.item_ids, where=artifact_utils.get_single_uri(input_dict[constants.INDEX]))
         examples = input_dict[standard_component_specs.EXAMPLES_KEY]
         holdout = decode_holdout(split_batches(examples, names.VALIDATION, constants.INDEX_EVALUATOR))
         if not len(holdout):

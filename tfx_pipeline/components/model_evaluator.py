@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import logging
 import os
 from typing import Any, ClassVar
 
@@ -18,6 +20,7 @@ from tfx.utils import io_utils, json_utils
 
 from h2rec_tf import names
 from h2rec_tf.config import Config
+from h2rec_tf.export.saved import ranking_protocol
 from tfx_pipeline import constants
 from tfx_pipeline.components.baseline_comparison import BaselineResults, compare
 from tfx_pipeline.components.evaluation_results import EvaluationResults
@@ -28,6 +31,7 @@ from tfx_pipeline.examples import decode_holdout, decode_training
 from tfx_pipeline.reading import split_batches
 from tfx_pipeline.storage import local_artifacts
 
+_LOG = logging.getLogger(__name__)
 # What of the `gate` section is not in TFMA's configuration.
 _GATE = ("baselines", "confidence", "max_tail_loss")
 
@@ -56,18 +60,25 @@ class ModelEvaluatorExecutor(executor.Executor):
     ) -> None:
         """Measures and blesses or refuses; a refusal is a result, not an error.
 
+        The last blessed model is not compared with where it ranks by another protocol, as one that was exported with
+        another `serving.seen`: figures of two protocols say nothing about each other. The results say so.
+
         Raises:
             InputError: a file is damaged, or the examples before and after the transformation are of different users.
         """
         inputs, properties = dict(input_dict), dict(exec_properties)
         transformed = inputs.pop(constants.TRANSFORMED_EXAMPLES)
         settings = json.loads(properties.pop(constants.CONFIG))
+        earlier = _other_protocol(inputs)
+        if earlier:
+            _LOG.warning("%s", earlier)
+            del inputs[standard_component_specs.BASELINE_MODEL_KEY]
         super().Do(inputs, output_dict, properties)
         uri = artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY])
         models = inputs[standard_component_specs.MODEL_KEY]
         with local_artifacts({standard_component_specs.MODEL_KEY: models}, {}):
             compared = _compare(models, inputs[standard_component_specs.EXAMPLES_KEY], transformed, settings)
-        compared.save(uri)
+        dataclasses.replace(compared, not_compared=earlier).save(uri)
         blessing = artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY])
         _bless(blessing, EvaluationResults.load(uri))
 
@@ -126,6 +137,22 @@ class ModelEvaluator(base_beam_component.BaseBeamComponent):
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),
             )
         )
+
+
+def _other_protocol(inputs: dict[str, list[types.Artifact]]) -> str:
+    """Why the last blessed model cannot be compared with, or ""."""
+    keys = (standard_component_specs.MODEL_KEY, standard_component_specs.BASELINE_MODEL_KEY)
+    models = {key: inputs[key] for key in keys if inputs.get(key)}
+    if len(models) < len(keys):
+        return ""
+    with local_artifacts(models, {}):
+        now, before = (ranking_protocol(saved_model_dir(models[key])) for key in keys)
+    if now == before:
+        return ""
+    return (
+        f"not compared with the last blessed model: its figures are by another protocol ({before or 'an earlier one'})"
+        f" than this one's ({now or 'an earlier one'}); the next model is compared with this one"
+    )
 
 
 def _compare(

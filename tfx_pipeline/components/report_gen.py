@@ -87,7 +87,7 @@ class ReportGenExecutor(base_executor.BaseExecutor):
             reasons=reasons,
             metrics=results.metrics,
             floors={LABELS[name]: by_slice for name, by_slice in results.baselines.ndcg.items()},
-            compared=results.baselines.verdict.lines(),
+            compared=results.baselines.lines(),
             protocol=Protocol(config.serving.seen).name,
             history=run["history"],
             best_epoch=run["best_epoch"],

@@ -72,7 +72,7 @@ def summarize(runs: Mapping[str, NodeRun]) -> RunSummary:
         metrics=results.metrics,
         blessed=results.blessed and bool(index[BLESSED].int_value) and infra_blessed,
         reasons=reasons,
-        compared=results.baselines.verdict.lines(),
+        compared=results.baselines.lines(),
         pushed=pushed["pushed_destination"].string_value,
         report=os.path.join(output(constants.REPORT_GEN, constants.REPORT).uri, constants.REPORT_FILE),
     )

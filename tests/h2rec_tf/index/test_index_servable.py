@@ -195,3 +195,24 @@ def test_vectors_of_cold_items_do_not_depend_on_who_else_asks(exact: str) -> Non
     ]
     assert sharing.check(servable, names.COLD_ITEM_EMBEDDING, requests, tolerance=1e-5) == [8]
     servable.close()
+
+
+def test_another_catalogue_is_refused_with_what_is_unknown(exact: str, tmp_path: pathlib.Path) -> None:
+    vectors = LoadedModel(exact).vectors()
+    other = np.concatenate([IDS[:-30], [f"other {row}" for row in range(30)]]).astype(object)
+    build_index(vectors, other, str(tmp_path / "other"), config=Config().index)
+    build_index(vectors, IDS, str(tmp_path / "index"), config=Config().index)
+    common = ["evaluate", "--model-dir", exact, "--k", "10", "--queries", "30"]
+    refused = _run(*common, "--index-dir", str(tmp_path / "other"))
+    assert refused.exit_code == 2
+    assert "not of this model's catalogue: 10.0% (30 of 300) of the index's items are unknown" in refused.output
+    log = tmp_path / "log.csv"
+    rows = [f"u{row % 9},{IDS[row] if row % 4 else f'gone {row}'},{row}" for row in range(60)]
+    log.write_text("\n".join(["user_id,item_id,timestamp", *rows]) + "\n")
+    common += ["--index-dir", str(tmp_path / "index"), "--interactions", str(log)]
+    refused = _run(*common)
+    assert refused.exit_code == 2
+    assert "25.0% of its items (15 of 60) are unknown to the model" in refused.output
+    assert "--allow-other-catalogue" in refused.output
+    accepted = _run(*common, "--allow-other-catalogue")
+    assert accepted.exit_code == 0 and "(15 of 60) are unknown to the model and are passed over" in accepted.output

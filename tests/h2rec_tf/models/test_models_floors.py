@@ -127,7 +127,7 @@ def beauty():
 
 
 def check(result, expected):
-    """Within what the order of items with equal scores moves: the figures were counted with equals against the target."""
+    """Within what the order of equals moves: the figures were counted with equals against the target."""
     for name, value in expected.items():
         slice_name, _, metric = name.rpartition(" ")
         assert result.metric(metric, slice_name or "overall") == pytest.approx(value, abs=1.5e-3), name

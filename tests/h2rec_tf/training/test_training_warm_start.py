@@ -67,7 +67,9 @@ def test_rows_follow_item_ids_and_the_rest_is_copied(earlier: TrainedModel, base
     model = built(earlier.config, semantic_ids)
     start = model.hash_ids.embeddings.numpy()
     said = warm_start(model, config=earlier.config, semantic_ids=semantic_ids, base=base)
-    assert said == f"warm start: {NUM_ITEMS - 5} of {NUM_ITEMS - 2} items were in the earlier model's catalogue"
+    assert said == (
+        f"warm start: {NUM_ITEMS - 5} of {NUM_ITEMS - 2} items were in the earlier model's catalogue, which has 5 others"
+    )
     rows, before = model.hash_ids.embeddings.numpy(), earlier.model.hash_ids.embeddings.numpy()
     place = {item_id: row for row, item_id in enumerate(earlier.semantic_ids.item_ids, start=1)}
     for row, item_id in enumerate(semantic_ids.item_ids, start=1):
@@ -111,6 +113,20 @@ def test_a_model_that_does_not_fit_starts_fresh_and_says_why(base: str, changes:
     before = model.get_weights()
     line = warm_start(model, config=config, semantic_ids=semantic_ids, base=base)
     assert line.startswith("starts fresh: ") and said in line
+    for now, then in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_a_model_of_other_items_starts_fresh_and_says_what_is_unknown(earlier: TrainedModel, base: str) -> None:
+    ids = earlier.semantic_ids.item_ids.copy()
+    ids[10:] = [f"other-{row}" for row in range(10, NUM_ITEMS)]
+    semantic_ids = dataclasses.replace(earlier.semantic_ids, item_ids=ids)
+    model = built(earlier.config, semantic_ids)
+    before = model.get_weights()
+    line = warm_start(model, config=earlier.config, semantic_ids=semantic_ids, base=base)
+    assert line.startswith(
+        "starts fresh: the earlier model has another catalogue: 75.0% (30 of 40) of the data's items"
+    )
     for now, then in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(now, then)
 
