@@ -84,6 +84,10 @@ def save(model_dir: pathlib.Path, version: int = 1) -> None:
     def unserved_input(x):
         return {"y": tf.cast(x, REAL)}
 
+    @function(("x", [None], TEXT))
+    def numbers(x):
+        return {"y": tf.strings.to_number(x)}
+
     @function(("examples", [None], TEXT))
     def examples(examples):
         parsed = tf.io.parse_example(
@@ -98,6 +102,7 @@ def save(model_dir: pathlib.Path, version: int = 1) -> None:
         "vectors": vectors, "scalars": scalars, "lengths": lengths, "cubes": cubes, "words": words, "history": history,
         "k": k_of_another_kind, "two": two, "any_rank": any_rank, "defaults": defaults, "one_answer": one_answer,
         "unserved_output": unserved_output, "unserved_input": unserved_input, "examples": examples,
+        "numbers": numbers,
     }  # fmt: skip
     tf.saved_model.save(tf.Module(), str(model_dir / str(version)), signatures=signatures)
 
