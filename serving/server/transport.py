@@ -204,9 +204,7 @@ class Transport:
         )
         # With places of its own, so that no other calls can take them.
         places = Places(watchers + _CHECKS, seconds=self._options.http.head_seconds)
-        health_pb2_grpc.add_HealthServicer_to_server(
-            health, Lenient(server, places, refusals=health.without_token())
-        )
+        health_pb2_grpc.add_HealthServicer_to_server(health, Lenient(server, places, refusals=health.without_token()))
         await server.start()
         # Before what the requests need is closed; where this is not reached, the callback of the beginning does it.
         self._undo.callback(lambda: _on(self._loop, self._stop_grpc()))

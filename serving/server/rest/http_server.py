@@ -97,6 +97,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Takes connections."""
+
         def protocol() -> TimedProtocol:
             return TimedProtocol(
                 self._gate, self._times, config=self.config, server_state=self.server_state, app_state={}
