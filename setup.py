@@ -14,6 +14,8 @@ LIBRARY = [
     "pandas>=1.5,<3",
     "psutil>=5.9",
     "pyarrow>=10",
+    # Without it a Parquet file can run commands in Arrow before 14.0.1, which TFX 1.16 needs.
+    "pyarrow-hotfix>=0.6,<1",
     "pyyaml>=6",
     "scikit-learn>=1.3,<2",
     "scipy>=1.10",

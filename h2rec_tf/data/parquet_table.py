@@ -6,10 +6,11 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
-from pyarrow import parquet
+from pyarrow.parquet import ParquetFile
 
+from h2rec_tf.data.parquet_file import open_parquet
 from h2rec_tf.data.problems import EMPTY_FILE, UNREADABLE_FILE, Problem
-from h2rec_tf.data.source_file import SourceFile, reading
+from h2rec_tf.data.source_file import SourceFile
 from h2rec_tf.data.table import RowLocator, Table
 
 
@@ -42,20 +43,14 @@ def parquet_batches(source: SourceFile, columns: Sequence[str], rows: int) -> It
 
 
 @contextlib.contextmanager
-def _opened(source: SourceFile) -> Iterator[parquet.ParquetFile]:
+def _opened(source: SourceFile) -> Iterator[ParquetFile]:
     if source.gzipped:
         message = "Parquet inside gzip; decompress it first (Parquet has its own compression)"
         raise Problem(source.path, None, "", UNREADABLE_FILE, message).error()
-    with reading(source.path):
-        try:
-            with parquet.ParquetFile(source.path) as file:
-                if not file.metadata.num_rows:
-                    raise Problem(source.path, None, "", EMPTY_FILE, "the file has no rows").error()
-                yield file
-        except pa.ArrowException as error:
-            reason = str(error).splitlines()[0]
-            message = f"not readable as Parquet: {reason}; write or copy the file again"
-            raise Problem(source.path, None, "", UNREADABLE_FILE, message).error() from error
+    with open_parquet(source.path) as file:
+        if not file.metadata.num_rows:
+            raise Problem(source.path, None, "", EMPTY_FILE, "the file has no rows").error()
+        yield file
 
 
 def _counted_from(first: int) -> RowLocator:

@@ -7,7 +7,7 @@ import shutil
 
 from h2rec_tf.errors import InputError
 from serving.retrieval_service.log import sync_folder
-from serving.retrieval_service.snapshot import SNAPSHOTS, copy_snapshot, read_manifest
+from serving.retrieval_service.snapshot import SNAPSHOTS, copy_snapshot, read_manifest, read_rows
 from serving.retrieval_service.store import write_description
 
 
@@ -24,10 +24,12 @@ def restore(snapshot: str, data_dir: str) -> int:
         The number of items.
 
     Raises:
-        InputError: the snapshot is damaged, or the folder holds something or cannot be written.
+        InputError: the snapshot is damaged or not of this program's types, or the folder holds something or cannot be written.
     """
     source, target = pathlib.Path(snapshot), pathlib.Path(data_dir)
     manifest = read_manifest(source)
+    # What a service could not load is refused here, before there is a folder for it.
+    read_rows(source, manifest)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"--data-dir {data_dir}: is not empty; restore into a new folder")
     made = not target.exists()

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow
-import pyarrow.parquet
 
+from h2rec_tf.data.parquet_file import open_parquet, write_parquet
 from h2rec_tf.errors import InputError
 from serving.retrieval_service.log import sync_folder
 from serving.retrieval_service.rows import Rows
@@ -26,6 +26,7 @@ _TEMPORARY = ".writing-"
 _FORMAT = 1
 _CHUNK_BYTES = 1 << 20
 _COLUMN_ROWS = 1 << 14
+_SCHEMA = pyarrow.schema([("item_id", pyarrow.string()), ("title", pyarrow.string())])
 
 
 def write_snapshot(
@@ -61,7 +62,7 @@ def write_snapshot(
         temporary.chmod(0o755)
         _write_vectors(temporary / _VECTORS, (len(item_ids), width), chunks)
         table = pyarrow.table({"item_id": _column(item_ids), "title": _column(titles)})
-        pyarrow.parquet.write_table(table, temporary / _ITEMS)
+        write_parquet(table, temporary / _ITEMS)
         manifest = {
             "format": _FORMAT,
             "sequence": sequence,
@@ -130,19 +131,43 @@ def load_snapshot(path: pathlib.Path) -> Rows:
     """The items of a snapshot; vectors stay on disk until they are read or written.
 
     Raises:
-        InputError: as `read_manifest`.
+        InputError: as `read_manifest` and `read_rows`.
     """
-    manifest = read_manifest(path)
-    table = pyarrow.parquet.read_table(path / _ITEMS)
+    return read_rows(path, read_manifest(path))
+
+
+def read_rows(path: pathlib.Path, manifest: dict[str, Any]) -> Rows:
+    """As `load_snapshot`, with the manifest read already.
+
+    Raises:
+        InputError: the files are not of the types that `write_snapshot` writes, or do not belong together.
+    """
+    with open_parquet(path / _ITEMS) as file:
+        schema = file.schema_arrow
+        if schema != _SCHEMA:
+            found = ", ".join(f"{field.name} {field.type}" for field in schema)
+            raise InputError(f"{path / _ITEMS}: columns {found}, expected item_id and title as text; {_OTHER}")
+        table = file.read()
     item_ids, titles = _texts(table["item_id"]), _texts(table["title"])
-    vectors = None
-    if item_ids:
-        # Private: what is written to it stays in memory.
-        vectors = np.load(path / _VECTORS, mmap_mode="c")
-    width = manifest["width"]
-    if not isinstance(width, int) or (vectors is not None and vectors.shape != (len(item_ids), width)):
+    width, items = manifest.get("width"), manifest.get("items")
+    vectors = _mapped(path / _VECTORS) if item_ids else None
+    named = isinstance(manifest.get("sequence"), int) and isinstance(manifest.get("model_version"), str)
+    fits = named and isinstance(width, int) and items == len(item_ids)
+    if not fits or (vectors is not None and vectors.shape != (len(item_ids), width)):
         raise InputError(f"{path}: the files do not belong together; {_OTHER}")
     return Rows(width, item_ids, titles, vectors)
+
+
+def _mapped(path: pathlib.Path) -> np.ndarray:
+    """float32 vectors that stay on disk, whatever shape the file declares."""
+    try:
+        # Private: what is written to it stays in memory.
+        vectors = np.load(path, mmap_mode="c")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: damaged ({error}); {_OTHER}") from error
+    if vectors.dtype != np.float32:
+        raise InputError(f"{path}: numbers of type {vectors.dtype}, expected float32; {_OTHER}")
+    return vectors
 
 
 _OTHER = "restore another snapshot with `h2rec retrieval restore`"
