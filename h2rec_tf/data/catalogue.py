@@ -32,7 +32,8 @@ def read_catalogue(
     """Reads all items that may be recommended.
 
     Rows with a blank or repeated id (the first one counts) and, where vectors are given, items without a usable one
-    are rejected. Vectors of items that the file does not have are passed over.
+    are rejected. Vectors of items that the file does not have are passed over. In a column that describes items, a
+    value that is no text is left out and counted; its row stays.
 
     Args:
         path: CSV, TSV, JSON Lines or Parquet.
@@ -51,8 +52,13 @@ def read_catalogue(
         InputError: the file cannot be used, more rows are rejected, none is left, or nothing describes the items.
     """
     problems = Problems()
+    required = required_columns(item_column=item_column, vector_column=vector_column)
+    columns = None
+    if text_columns:
+        # Then nothing else in the file decides anything.
+        columns = [name for name in (*required, title_column, *text_columns, category_column) if name]
     catalogue = catalogue_of(
-        read_table(path, None, problems),
+        read_table(path, columns, problems, required=required),
         problems,
         item_column=item_column,
         title_column=title_column,
@@ -63,6 +69,11 @@ def read_catalogue(
         max_bad_rows=max_bad_rows,
     )
     return catalogue, problems
+
+
+def required_columns(*, item_column: str, vector_column: str) -> tuple[str, ...]:
+    """The columns without which a row names no item; the others describe it."""
+    return tuple(name for name in (item_column, vector_column) if name)
 
 
 def catalogue_of(

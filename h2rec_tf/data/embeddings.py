@@ -7,9 +7,11 @@ import zipfile
 import zlib
 
 import numpy as np
+import pyarrow as pa
 
-from h2rec_tf.data.identifiers import factorize
-from h2rec_tf.data.item_vectors import ItemVectors, is_list, not_finite, parse_vectors
+from h2rec_tf.data.arrow_columns import is_list
+from h2rec_tf.data.identifiers import factorize, is_string
+from h2rec_tf.data.item_vectors import ItemVectors, not_finite, parse_vectors
 from h2rec_tf.data.problems import DUPLICATE_ITEM, MISSING_COLUMN, UNREADABLE_FILE, Problem, Problems
 from h2rec_tf.data.source_file import JSONL, PARQUET, SourceFile, reading
 from h2rec_tf.data.table import RowLocator
@@ -106,22 +108,40 @@ def _read_lists(path: str, item_column: str, problems: Problems) -> tuple[np.nda
     if path.endswith(".npz") or SourceFile.detect(path).format not in (PARQUET, JSONL):
         message = "neither a whole .npz nor Parquet; save vectors with numpy.savez(path, item_id=ids, embedding=matrix)"
         raise Problem(path, None, "", UNREADABLE_FILE, message).error()
-    table = read_table(path, None, problems)
+    named = (item_column, ITEM_ID, EMBEDDING)
+    table = read_table(path, named, problems)
+    column = EMBEDDING
+    if EMBEDDING not in table.available:
+        column = _only_list(path)
+        table = read_table(path, (*named, column), problems)
     name = item_column if item_column in table.columns else ITEM_ID
     codes, distinct = factorize(table.require(name, "--catalogue-item-column"), path=path, name=name)
-    lists = [name for name, values in table.columns.items() if is_list(values.type)]
-    column = EMBEDDING if EMBEDDING in table.columns or len(lists) != 1 else lists[0]
-    if column not in table.columns:
+    return (
+        np.append(distinct, "")[codes],
+        column,
+        parse_vectors(table.require(column, "--embeddings"), path=path, name=column),
+        table.locate,
+    )
+
+
+def _only_list(path: str) -> str:
+    """Name of the one column of lists of numbers.
+
+    Raises:
+        InputError: there is none, or several.
+    """
+    table = read_table(path, None, Problems())
+    lists = [name for name, values in table.columns.items() if is_list(values.type) and not _of_text(values.type)]
+    if len(lists) != 1:
         message = (
             f"missing column `{EMBEDDING}`; the file has {', '.join(table.available)}; rename the column of vectors"
         )
         raise Problem(path, None, "", MISSING_COLUMN, message).error()
-    return (
-        np.append(distinct, "")[codes],
-        column,
-        parse_vectors(table.columns[column], path=path, name=column),
-        table.locate,
-    )
+    return lists[0]
+
+
+def _of_text(kind: pa.DataType) -> bool:
+    return is_string(kind.value_type)
 
 
 def _from_one(rows: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
+from h2rec_tf.data.arrow_columns import is_list, shown
 from h2rec_tf.data.identifiers import is_string
 from h2rec_tf.data.table import Table
 from h2rec_tf.errors import InputError
@@ -46,7 +47,7 @@ def item_texts(
         first = names[0] if names else ""
     if title_column in table.columns:
         title_name = title_column
-    elif title_column not in ("", DEFAULT_TITLE):
+    elif title_column in table.unread or title_column not in ("", DEFAULT_TITLE):
         table.require(title_column, "--title-column")
         title_name = ""
     else:
@@ -64,8 +65,8 @@ def item_categories(table: Table, column: str) -> np.ndarray:
     """
     values = table.require(column, "--category-column")
     kind = values.type
-    if pa.types.is_list(kind) and is_string(kind.value_type):
-        rows = [[] if row is None else [name or "" for name in row] for row in values.to_pylist()]
+    if is_list(kind) and is_string(_entries(kind.value_type)):
+        rows = [[name or "" for name in row or ()] for row in values.to_pylist()]
     else:
         rows = [text.split("|") for text in _as_text(values, table.path, column).to_pylist()]
     names = [[name.replace("|", " ").strip() for name in row] for row in rows]
@@ -82,9 +83,9 @@ def _joined(columns: list[pa.ChunkedArray]) -> pa.ChunkedArray:
 
 def _is_text(column: pa.ChunkedArray) -> bool:
     """Whether a column describes items in words: text that is not only numbers."""
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if pa.types.is_list(kind):
-        return is_string(kind.value_type)
+    kind = _entries(column.type)
+    if is_list(kind):
+        return is_string(_entries(kind.value_type))
     if not is_string(kind):
         return False
     strings = column.cast(pa.string())
@@ -93,9 +94,19 @@ def _is_text(column: pa.ChunkedArray) -> bool:
 
 
 def _as_text(column: pa.ChunkedArray, path: str, name: str) -> pa.ChunkedArray:
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if pa.types.is_list(kind) and is_string(kind.value_type):
-        return pa.chunked_array([compute.binary_join(chunk, " ").fill_null("") for chunk in column.chunks], pa.string())
+    kind = _entries(column.type)
+    if is_list(kind) and is_string(_entries(kind.value_type)):
+        # Not by Arrow's join, which makes nothing of a list with a null in it.
+        rows = [" ".join(part for part in row or () if part) for row in column.to_pylist()]
+        return pa.chunked_array([pa.array(rows, pa.string())])
+    if pa.types.is_decimal(kind):
+        numbers = [None if value is None else f"{value:f}" for value in column.to_pylist()]
+        return compute.fill_null(pa.chunked_array([pa.array(numbers, pa.string())]), "")
     if not (is_string(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        raise InputError(f"{path}: column `{name}` holds {kind}; a text column must hold text or numbers")
+        raise InputError(f"{path}: column `{name}` holds {shown(kind)}; a text column must hold text or numbers")
     return compute.fill_null(column.cast(kind).cast(pa.string()), "")
+
+
+def _entries(kind: pa.DataType) -> pa.DataType:
+    """The type of a dictionary's entries; any other type is its own."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 
+from h2rec_tf.data.arrow_columns import is_list
 from h2rec_tf.data.identifiers import is_string
 from h2rec_tf.data.problems import MISSING_VECTOR, VECTOR_VALUE, VECTOR_WIDTH
 from h2rec_tf.errors import InputError
@@ -60,11 +61,6 @@ def parse_vectors(column: pa.ChunkedArray, *, path: str, name: str) -> ItemVecto
     failures.update(not_finite(matrix, np.flatnonzero(fits)))
     matrix[list(failures)] = 0.0
     return ItemVectors(matrix, failures)
-
-
-def is_list(kind: pa.DataType) -> bool:
-    """Whether an Arrow type is a list of any kind."""
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
 
 
 def not_finite(matrix: np.ndarray, rows: np.ndarray) -> dict[int, tuple[str, str]]:

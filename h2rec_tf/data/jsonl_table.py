@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from h2rec_tf.data.jsonl_columns import DescribingColumn, RequiredKinds
 from h2rec_tf.data.problems import EMPTY_FILE, INVALID_UTF8, MALFORMED_ROW, Problem, Problems
 from h2rec_tf.data.source_file import SourceFile, reading
-from h2rec_tf.data.table import Table
+from h2rec_tf.data.table import Table, not_text
 from h2rec_tf.errors import InputError
 
 _CHUNK = 1 << 16
-# Kinds of JSON values. Those of one set can stand in one column.
-_TEXT, _INTEGER, _REAL = "text", "an integer", "a decimal number"
-_NUMBERS, _TEXTS, _EMPTY, _OTHER = "a list of numbers", "a list of texts", "an empty list", "another kind of value"
-_TOGETHER = ({_TEXT, _INTEGER}, {_INTEGER, _REAL}, {_NUMBERS, _EMPTY}, {_TEXTS, _EMPTY}, {_OTHER})
 
 
-def read_jsonl(source: SourceFile, columns: Sequence[str] | None, problems: Problems) -> Table:
+def read_jsonl(
+    source: SourceFile, columns: Sequence[str] | None, problems: Problems, *, required: Sequence[str] | None = None
+) -> Table:
     """Reads columns; a column of strings and integers becomes strings, of integers and decimals decimals.
 
     Args:
         source: the file; blank lines are passed over.
         columns: which to read, absent ones are passed over; None reads every name that any line has.
-        problems: takes lines that are not UTF-8, not an object, or hold a value of another kind than the column.
+        problems: takes lines that are not UTF-8, not an object, or hold a value of another kind than a required
+            column; and notes on values that are left out of other columns.
+        required: columns that a row needs; the others may describe it. None means all.
 
     Raises:
         InputError: no line holds an object.
     """
     reader = _Lines(source.path)
-    values: dict[str, list[Any]] = {}
+    needed: dict[str, list[Any]] = {}
+    describing: dict[str, DescribingColumn] = {}
     lines: list[int] = []
     available: dict[str, None] = {}
     with reading(source.path), source.open() as file:
@@ -43,18 +45,42 @@ def read_jsonl(source: SourceFile, columns: Sequence[str] | None, problems: Prob
             names = dict.fromkeys(itertools.chain.from_iterable(record for _, record in chunk))
             available.update(names)
             for name in names:
-                if (columns is None or name in columns) and name not in values:
-                    values[name] = [None] * len(lines)
-            for name, known in values.items():
+                if columns is not None and name not in columns:
+                    continue
+                if required is None or name in required:
+                    needed.setdefault(name, [None] * len(lines))
+                else:
+                    describing.setdefault(name, DescribingColumn(len(lines)))
+            for name, known in needed.items():
                 known.extend([reader.shared(record.get(name)) for _, record in chunk])
+            for name, described in describing.items():
+                described.extend(reader.shared(record.get(name)) for _, record in chunk)
             lines.extend([line for line, _ in chunk])
     reader.report(problems)
     if not lines:
         raise _no_object(source)
-    kinds = {name: ColumnKinds() for name in values}
-    for name, known in values.items():
+    kinds = {name: RequiredKinds() for name in needed}
+    for name, known in needed.items():
         kinds[name].add(known)
-    return _table(source, list(available), lines, values, kinds, problems)
+    arrays, unread = _described(describing, source.path, problems, asked=columns is not None)
+    return _table(source, list(available), lines, needed, kinds, problems, described=arrays, unread=unread)
+
+
+def _described(
+    columns: dict[str, DescribingColumn], path: str, problems: Problems, *, asked: bool
+) -> tuple[dict[str, pa.ChunkedArray], dict[str, str]]:
+    """Arrays of columns, and what others hold; `problems` takes notes on what is left out of those that are used."""
+    arrays: dict[str, pa.ChunkedArray] = {}
+    unread: dict[str, str] = {}
+    for name, column in columns.items():
+        array = column.column()
+        if array is None:
+            unread[name] = f"no text but such as {column.sample}"
+            continue
+        arrays[name] = array
+        if asked or column.is_text:
+            problems.note(not_text(name, path), column.odd)
+    return arrays, unread
 
 
 def jsonl_batches(source: SourceFile, columns: Sequence[str], problems: Problems) -> Iterator[Table]:
@@ -63,7 +89,7 @@ def jsonl_batches(source: SourceFile, columns: Sequence[str], problems: Problems
     Raises:
         InputError: no line holds an object.
     """
-    kinds: dict[str, ColumnKinds] = {}
+    kinds: dict[str, RequiredKinds] = {}
     available: dict[str, None] = {}
     with reading(source.path), source.open() as file:
         for chunk in _chunks(_Lines(source.path).objects(file)):
@@ -71,7 +97,7 @@ def jsonl_batches(source: SourceFile, columns: Sequence[str], problems: Problems
             available.update(names)
             for name in names:
                 if name in columns:
-                    kinds.setdefault(name, ColumnKinds()).add([record.get(name) for _, record in chunk])
+                    kinds.setdefault(name, RequiredKinds()).add([record.get(name) for _, record in chunk])
     if not available:
         _Lines(source.path).report(problems)
         raise _no_object(source)
@@ -93,8 +119,11 @@ def _table(
     available: list[str],
     lines: list[int],
     values: dict[str, list[Any]],
-    kinds: dict[str, ColumnKinds],
+    kinds: dict[str, RequiredKinds],
     problems: Problems,
+    *,
+    described: Mapping[str, pa.ChunkedArray] = MappingProxyType({}),
+    unread: Mapping[str, str] = MappingProxyType({}),
 ) -> Table:
     line_numbers = np.asarray(lines, np.int64)
     rejected = np.zeros(len(lines), bool)
@@ -106,7 +135,8 @@ def _table(
             source.path, new, line_numbers.__getitem__, column=name, kind=MALFORMED_ROW, describe=odd.__getitem__
         )
         rejected[new] = True
-    return Table(source.path, available, arrays, line_numbers.__getitem__).without(rejected)
+    arrays.update(described)
+    return Table(source.path, available, arrays, line_numbers.__getitem__, unread).without(rejected)
 
 
 class _Lines:
@@ -155,105 +185,3 @@ class _Lines:
 def _chunks(records: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[list[tuple[int, dict[str, Any]]]]:
     while chunk := list(itertools.islice(records, _CHUNK)):
         yield chunk
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, str):
-        return _TEXT
-    if isinstance(value, bool):
-        return _OTHER
-    if isinstance(value, int):
-        return _INTEGER
-    if isinstance(value, float):
-        return _REAL
-    if isinstance(value, list):
-        if not value:
-            return _EMPTY
-        if all(isinstance(part, (int, float)) and not isinstance(part, bool) for part in value):
-            return _NUMBERS
-        if all(isinstance(part, str) for part in value):
-            return _TEXTS
-    return _OTHER
-
-
-@dataclasses.dataclass
-class ColumnKinds:
-    """What kinds of values a column holds: the kind that most rows have decides how the column is read.
-
-    Attributes:
-        counts: kind -> number of values.
-        plain: every value is text or absent.
-        wide: some integer does not fit 64 bits.
-    """
-
-    counts: dict[str, int] = dataclasses.field(default_factory=dict)
-    plain: bool = True
-    wide: bool = False
-
-    def add(self, values: list[Any]) -> None:
-        """Counts more values of the column."""
-        if set(map(type, values)) <= {str, type(None)}:
-            texts = len(values) - values.count(None)
-            if texts:
-                self.counts[_TEXT] = self.counts.get(_TEXT, 0) + texts
-            return
-        self.plain = False
-        for value in values:
-            if value is None:
-                continue
-            kind = _kind(value)
-            self.counts[kind] = self.counts.get(kind, 0) + 1
-            self.wide |= kind == _INTEGER and not -(2**63) <= value < 2**63
-
-    def column(self, values: list[Any]) -> tuple[pa.ChunkedArray, dict[int, str]]:
-        """An Arrow array, null where a value's kind does not go with most others, and a message for each of those."""
-        if self.plain:
-            return _strings(values)
-        group = max(_TOGETHER, key=lambda together: sum(self.counts.get(kind, 0) for kind in together))
-        main = max((kind for kind in self.counts if kind in group), key=self.counts.__getitem__)
-        odd: dict[int, str] = {}
-        fitting = list(values)
-        for place, value in enumerate(values):
-            if value is not None and _kind(value) not in group:
-                odd[place] = f"{json.dumps(value)[:60]} where other rows hold {main}"
-                fitting[place] = None
-        array, unwritable = _typed(fitting, {kind for kind in self.counts if kind in group}, self.wide)
-        return array, unwritable | odd
-
-
-def _typed(values: list[Any], kinds: set[str], wide: bool) -> tuple[pa.ChunkedArray, dict[int, str]]:
-    """An Arrow array of values whose kinds go together, and a message for each that Arrow cannot hold."""
-    if kinds == {_INTEGER} and not wide:
-        return pa.chunked_array([pa.array(values, pa.int64())]), {}
-    if _REAL in kinds:
-        return pa.chunked_array([pa.array([_as_float(value) for value in values], pa.float64())]), {}
-    if kinds & {_TEXT, _INTEGER}:
-        return _strings([value if value is None else str(value) for value in values])
-    if _TEXTS in kinds:
-        # As tags in a CSV file are written: a text column shows blanks, a category column the single names.
-        return _strings([value if value is None else "|".join(value) for value in values])
-    if kinds & {_NUMBERS, _EMPTY}:
-        lists = [value if value is None else [_as_float(part) for part in value] for value in values]
-        return pa.chunked_array([pa.array(lists, pa.list_(pa.float64()))]), {}
-    return pa.chunked_array([pa.array([value if value is None else True for value in values], pa.bool_())]), {}
-
-
-def _strings(values: list[str | None]) -> tuple[pa.ChunkedArray, dict[int, str]]:
-    """A string array; half a surrogate pair, which JSON's escapes can spell, is not text."""
-    try:
-        return pa.chunked_array([pa.array(values, pa.string())]), {}
-    except UnicodeEncodeError:
-        odd = {}
-        for place, value in enumerate(values):
-            if value is not None and any("\ud800" <= character <= "\udfff" for character in value):
-                odd[place] = f"half a surrogate pair in {json.dumps(value)[:60]}"
-        kept = [None if place in odd else value for place, value in enumerate(values)]
-        return pa.chunked_array([pa.array(kept, pa.string())]), odd
-
-
-def _as_float(value: Any) -> float | None:
-    """A float, infinite where an integer is too large for one."""
-    try:
-        return None if value is None else float(value)
-    except OverflowError:
-        return float("inf")

@@ -8,26 +8,27 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 from pyarrow.parquet import ParquetFile
 
+from h2rec_tf.data.arrow_columns import is_nested, shown
 from h2rec_tf.data.parquet_file import open_parquet
-from h2rec_tf.data.problems import EMPTY_FILE, UNREADABLE_FILE, Problem
+from h2rec_tf.data.problems import EMPTY_FILE, MALFORMED_ROW, UNREADABLE_FILE, Problem
 from h2rec_tf.data.source_file import SourceFile
 from h2rec_tf.data.table import RowLocator, Table
 
 
 def read_parquet(source: SourceFile, columns: Sequence[str] | None) -> Table:
-    """Reads columns with their own types; row numbers count records from 1.
+    """Reads columns with their own types, but none that is made of parts; row numbers count records from 1.
 
     Args:
         source: the file.
         columns: which to read, absent ones are passed over; None reads all.
 
     Raises:
-        InputError: not Parquet, damaged, or no rows.
+        InputError: not Parquet, damaged, no rows, or a column to read that stands twice.
     """
     with _opened(source) as file:
-        names = file.schema_arrow.names
-        values = file.read(columns=[name for name in names if columns is None or name in columns])
-    return Table(source.path, names, dict(zip(values.column_names, values.columns, strict=True)), _counted_from(1))
+        wanted, unread = _wanted(source.path, file.schema_arrow, columns)
+        names, values = file.schema_arrow.names, file.read(columns=wanted)
+    return Table(source.path, names, {name: values[name] for name in wanted}, _counted_from(1), unread)
 
 
 def parquet_batches(source: SourceFile, columns: Sequence[str], rows: int) -> Iterator[Table]:
@@ -35,11 +36,29 @@ def parquet_batches(source: SourceFile, columns: Sequence[str], rows: int) -> It
     first = 1
     with _opened(source) as file:
         names = file.schema_arrow.names
-        wanted = [name for name in names if name in columns]
+        wanted, unread = _wanted(source.path, file.schema_arrow, columns)
         for batch in file.iter_batches(batch_size=rows, columns=wanted):
             table = pa.Table.from_batches([batch])
-            yield Table(source.path, names, dict(zip(wanted, table.columns, strict=True)), _counted_from(first))
+            # Arrow reads "a.b" too where "a" is asked for.
+            values = {name: table[name] for name in wanted}
+            yield Table(source.path, names, values, _counted_from(first), unread)
             first += batch.num_rows
+
+
+def _wanted(path: str, schema: pa.Schema, columns: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:
+    """Columns to read, and what those hold that nothing can be read of."""
+    wanted: list[str] = []
+    unread: dict[str, str] = {}
+    for field in schema:
+        if columns is not None and field.name not in columns:
+            continue
+        if field.name in wanted or field.name in unread:
+            raise Problem(path, None, field.name, MALFORMED_ROW, "the file has this column twice").error()
+        if is_nested(field.type):
+            unread[field.name] = shown(field.type)
+        else:
+            wanted.append(field.name)
+    return wanted, unread
 
 
 @contextlib.contextmanager

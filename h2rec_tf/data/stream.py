@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,7 @@ class Piece:
         columns: name -> Arrow values, one a row.
         rows: int64 `[n]` row numbers; in CSV and TSV the place among well-formed records, which `located` makes a line.
         problems: rows that could not be read; those of CSV and TSV are counted only, `located` has the rest.
+        unread: as `Table` has it.
     """
 
     path: str
@@ -35,10 +36,13 @@ class Piece:
     columns: dict[str, pa.ChunkedArray]
     rows: np.ndarray
     problems: Problems
+    unread: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def table(self, problems: Problems) -> Table:
-        """The rows as a table without bytes; `problems` takes rows that are not UTF-8."""
-        return Table(self.path, self.available, self.columns, self.rows.__getitem__).decoded(problems)
+    def table(self, problems: Problems, required: Sequence[str] | None = None) -> Table:
+        """The rows as a table without bytes, as `Table.decoded` makes it."""
+        return Table(self.path, self.available, self.columns, self.rows.__getitem__, self.unread).decoded(
+            problems, required
+        )
 
 
 def read_pieces(path: str, columns: Sequence[str]) -> Iterator[Piece]:
@@ -61,7 +65,7 @@ def read_pieces(path: str, columns: Sequence[str]) -> Iterator[Piece]:
         if malformed:
             problems.counts[MALFORMED_ROW] = problems.counts.get(MALFORMED_ROW, 0) + malformed
         rows = np.asarray(table.locate(np.arange(len(table))), np.int64)
-        yield Piece(path, table.available, table.columns, rows, problems.taken())
+        yield Piece(path, table.available, table.columns, rows, problems.taken(), table.unread)
     # What the last lines of the file had wrong.
     if problems.total:
         yield Piece(path, [], {}, np.zeros(0, np.int64), problems.taken())

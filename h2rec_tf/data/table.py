@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
+from h2rec_tf.data.arrow_columns import plain_column
 from h2rec_tf.data.problems import INVALID_UTF8, MISSING_COLUMN, Problem, Problems
 
 RowLocator = Callable[[np.ndarray], np.ndarray]
@@ -24,12 +25,14 @@ class Table:
         available: names of all columns in the file, also those that were not read.
         columns: name -> chunked Arrow array of `n` values.
         locate: int positions `[m]` of rows here -> int64 `[m]` row numbers in the file, from 1.
+        unread: name -> what a column of the file holds that nothing can be read of.
     """
 
     path: str
     available: Sequence[str]
     columns: dict[str, pa.ChunkedArray]
     locate: RowLocator
+    unread: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()))) if self.columns else 0
@@ -47,6 +50,9 @@ class Table:
         """
         if column in self.columns:
             return self.columns[column]
+        if column in self.unread:
+            message = f"holds {self.unread[column]}: neither text nor numbers; name another column with {option} NAME"
+            raise Problem(self.path, None, column, MISSING_COLUMN, message).error()
         near = _nearest(column, self.available)
         hint = f"did you mean `{near}`? then pass {option} {near}" if near else f"name the right one with {option} NAME"
         hint += f"; {otherwise}" if otherwise else ""
@@ -59,39 +65,34 @@ class Table:
             return self
         kept = np.flatnonzero(~rejected)
         columns = {name: column.filter(pa.array(~rejected)) for name, column in self.columns.items()}
-        return Table(self.path, self.available, columns, lambda positions: self.locate(kept[positions]))
+        return dataclasses.replace(self, columns=columns, locate=lambda positions: self.locate(kept[positions]))
 
-    def decoded(self, problems: Problems) -> Table:
-        """Bytes columns as strings; rows that are not UTF-8 are rejected."""
+    def decoded(self, problems: Problems, required: Container[str] | None = None) -> Table:
+        """Columns of the types that readers know; bytes become strings.
+
+        Args:
+            problems: takes what is not UTF-8.
+            required: columns that a row needs: where one of these is not UTF-8, the row is rejected. In others the
+                value alone is left out and counted. None means all.
+        """
         columns = dict(self.columns)
         rejected = np.zeros(len(self), bool)
         for name, column in self.columns.items():
-            if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
+            columns[name], failures = plain_column(column)
+            if required is not None and name not in required:
+                problems.note(not_text(name, self.path), len(failures))
                 continue
-            try:
-                columns[name] = column.cast(pa.string())
-            except pa.ArrowInvalid:
-                texts, failures = _decode(column)
-                new = np.asarray([position for position in failures if not rejected[position]], np.int64)
-                problems.add_rows(
-                    self.path, new, self.locate, column=name, kind=INVALID_UTF8, describe=failures.__getitem__
-                )
-                rejected[new] = True
-                columns[name] = texts
+            new = np.asarray([position for position in failures if not rejected[position]], np.int64)
+            problems.add_rows(
+                self.path, new, self.locate, column=name, kind=INVALID_UTF8, describe=failures.__getitem__
+            )
+            rejected[new] = True
         return dataclasses.replace(self, columns=columns).without(rejected)
 
 
-def _decode(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, dict[int, str]]:
-    """Strings (null where bytes are not UTF-8) and the message for each position that fails."""
-    texts: list[str | None] = []
-    failures: dict[int, str] = {}
-    for position, value in enumerate(column.to_pylist()):
-        try:
-            texts.append(None if value is None else value.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            texts.append(None)
-            failures[position] = f"not UTF-8 (byte 0x{value[error.start]:02x}); save the file as UTF-8"
-    return pa.chunked_array([pa.array(texts, pa.string())]), failures
+def not_text(column: str, path: str) -> str:
+    """The note on values of a column that describes items."""
+    return f"values of `{column}` in {path} that are no text"
 
 
 def _nearest(column: str, names: Sequence[str]) -> str:

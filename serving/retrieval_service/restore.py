@@ -24,7 +24,8 @@ def restore(snapshot: str, data_dir: str) -> int:
         The number of items.
 
     Raises:
-        InputError: the snapshot is damaged or not of this program's types, or the folder holds something or cannot be written.
+        InputError: the snapshot is damaged or not of this program's types, or the folder holds something or cannot be
+            written.
     """
     source, target = pathlib.Path(snapshot), pathlib.Path(data_dir)
     manifest = read_manifest(source)

@@ -152,8 +152,8 @@ def read_rows(path: pathlib.Path, manifest: dict[str, Any]) -> Rows:
     width, items = manifest.get("width"), manifest.get("items")
     vectors = _mapped(path / _VECTORS) if item_ids else None
     named = isinstance(manifest.get("sequence"), int) and isinstance(manifest.get("model_version"), str)
-    fits = named and isinstance(width, int) and items == len(item_ids)
-    if not fits or (vectors is not None and vectors.shape != (len(item_ids), width)):
+    fits = vectors is None or vectors.shape == (len(item_ids), width)
+    if not (named and fits and items == len(item_ids) and isinstance(width, int)):
         raise InputError(f"{path}: the files do not belong together; {_OTHER}")
     return Rows(width, item_ids, titles, vectors)
 

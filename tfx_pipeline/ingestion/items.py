@@ -11,7 +11,7 @@ import apache_beam as beam
 from apache_beam import pvalue
 
 from h2rec_tf.config import DataConfig
-from h2rec_tf.data.catalogue import catalogue_of, read_catalogue
+from h2rec_tf.data.catalogue import catalogue_of, read_catalogue, required_columns
 from h2rec_tf.data.doubts import about_catalogue
 from h2rec_tf.data.problems import Problems
 from h2rec_tf.data.sequences import Catalogue
@@ -121,7 +121,8 @@ class _ReadItems(beam.DoFn):
                 else:
                     problems = Problems()
                     columns = tuple(dict.fromkeys(name for row in rows for name in row))
-                    table = query_piece(rows, self._source, columns).table(problems)
+                    required = required_columns(item_column=options["item_column"], vector_column=data.vector_column)
+                    table = query_piece(rows, self._source, columns).table(problems, required)
                     catalogue = catalogue_of(table, problems, **options)
             except InputError as error:
                 text = str(error)

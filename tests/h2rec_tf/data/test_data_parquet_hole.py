@@ -49,9 +49,11 @@ def test_data_check_runs_nothing(tmp_path, role):
 
 def test_a_pickle_that_is_none_is_refused_as_well(tmp_path):
     write_running_parquet(tmp_path / "a.parquet", tmp_path / "ran", {"item_id": ["a"]}, pickled=b"\x80\x04")
-    with pytest.raises(InputError, match=r"a\.parquet: not readable as Parquet: "):
-        with open_parquet(tmp_path / "a.parquet"):
-            pass
+    with (
+        pytest.raises(InputError, match=r"a\.parquet: not readable as Parquet: "),
+        open_parquet(tmp_path / "a.parquet"),
+    ):
+        pass
 
 
 def test_no_other_module_opens_files_that_can_run_code():

@@ -1,4 +1,4 @@
-"""A snapshot from elsewhere is a stranger's file: nothing in it runs, and what does not fit is refused with its name."""
+"""A snapshot from elsewhere is a stranger's file: nothing in it runs, and what does not fit is named."""
 
 import json
 import subprocess
