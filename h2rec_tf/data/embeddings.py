@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import zipfile
-import zlib
 
 import numpy as np
 import pyarrow as pa
 
 from h2rec_tf.data.arrow_columns import is_list
 from h2rec_tf.data.identifiers import factorize, is_string
-from h2rec_tf.data.item_vectors import ItemVectors, not_finite, parse_vectors
-from h2rec_tf.data.problems import DUPLICATE_ITEM, MISSING_COLUMN, UNREADABLE_FILE, Problem, Problems
+from h2rec_tf.data.item_vectors import ItemVectors, parse_vectors, unusable
+from h2rec_tf.data.npz_file import read_arrays
+from h2rec_tf.data.problems import (
+    DUPLICATE_ITEM,
+    EMPTY_FILE,
+    EMPTY_ID,
+    INVALID_UTF8,
+    MISSING_COLUMN,
+    UNREADABLE_FILE,
+    Problem,
+    Problems,
+)
 from h2rec_tf.data.source_file import JSONL, PARQUET, SourceFile, reading
 from h2rec_tf.data.table import RowLocator
 from h2rec_tf.data.tables import read_table
-from h2rec_tf.errors import InputError
 from h2rec_tf.names import EMBEDDING, ITEM_ID
 
 
@@ -74,7 +83,7 @@ def read_embeddings(path: str, *, item_column: str, problems: Problems) -> ItemE
     Args:
         path: the file.
         item_column: the id column of a Parquet file, if it has one of this name; else `item_id`.
-        problems: takes ids that stand twice.
+        problems: takes rows whose id is blank, no text, or stands twice.
 
     Raises:
         InputError: missing, damaged, or without these arrays or columns.
@@ -82,8 +91,8 @@ def read_embeddings(path: str, *, item_column: str, problems: Problems) -> ItemE
     with reading(path), open(path, "rb") as file:
         zipped = zipfile.is_zipfile(file)
     if zipped:
-        ids, matrix = _read_npz(path)
-        failures = not_finite(matrix, np.arange(len(matrix)))
+        ids, matrix = _read_npz(path, problems)
+        failures = unusable(matrix)
         column = EMBEDDING
         locate: RowLocator = _from_one
     else:
@@ -116,6 +125,14 @@ def _read_lists(path: str, item_column: str, problems: Problems) -> tuple[np.nda
         table = read_table(path, (*named, column), problems)
     name = item_column if item_column in table.columns else ITEM_ID
     codes, distinct = factorize(table.require(name, "--catalogue-item-column"), path=path, name=name)
+    problems.add_rows(
+        path,
+        np.flatnonzero(codes < 0),
+        table.locate,
+        column=name,
+        kind=EMPTY_ID,
+        describe=lambda _: "empty item id",
+    )
     return (
         np.append(distinct, "")[codes],
         column,
@@ -148,27 +165,50 @@ def _from_one(rows: np.ndarray) -> np.ndarray:
     return rows + 1
 
 
-def _read_npz(path: str) -> tuple[np.ndarray, np.ndarray]:
-    """Object array `[n]` of ids and float `[n, D]`."""
+def _read_npz(path: str, problems: Problems) -> tuple[np.ndarray, np.ndarray]:
+    """Object array `[n]` of ids, "" where they are no text, and float `[n, D]`."""
     remedy = f"save it with numpy.savez(path, {ITEM_ID}=ids, {EMBEDDING}=matrix)"
-    try:
-        with reading(path), np.load(path, allow_pickle=False) as arrays:
-            for name in (ITEM_ID, EMBEDDING):
-                if name not in arrays.files:
-                    message = f"no array `{name}`; the file has {', '.join(arrays.files) or 'none'}; {remedy}"
-                    raise Problem(path, None, "", MISSING_COLUMN, message).error()
-            ids, matrix = arrays[ITEM_ID], arrays[EMBEDDING]
-    except InputError:
-        raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
-        message = f"damaged, or an array of Python objects ({error}); {remedy} as text and as one matrix of floats"
-        raise Problem(path, None, "", UNREADABLE_FILE, message).error() from error
+    ids, matrix = read_arrays(path, (ITEM_ID, EMBEDDING), remedy=remedy)
     if matrix.ndim != 2 or matrix.dtype.kind not in "fiu" or ids.ndim != 1 or len(ids) != len(matrix):
         found = f"`{ITEM_ID}` {list(ids.shape)} and `{EMBEDDING}` {list(matrix.shape)} of {matrix.dtype}"
         message = f"{found}; expected [n] and [n, D] of a float type; {remedy}"
         raise Problem(path, None, EMBEDDING, UNREADABLE_FILE, message).error()
+    if not matrix.size:
+        message = f"{len(matrix):,} vectors of {matrix.shape[1]} numbers: nothing to read; {remedy}"
+        raise Problem(path, None, EMBEDDING, EMPTY_FILE, message).error()
     if ids.dtype.kind not in "USiu":
         message = f"ids are {ids.dtype}; they must be strings or integers; {remedy}"
         raise Problem(path, None, ITEM_ID, UNREADABLE_FILE, message).error()
-    texts = np.char.decode(ids, "utf-8") if ids.dtype.kind == "S" else ids.astype(str)
-    return texts.astype(object), matrix.astype(np.float32, copy=False) if matrix.dtype.kind in "iu" else matrix
+    return _texts(ids, path, problems), matrix.astype(np.float32) if matrix.dtype.kind in "iu" else matrix
+
+
+def _texts(ids: np.ndarray, path: str, problems: Problems) -> np.ndarray:
+    """Object array `[n]` of text; "" where the bytes or code points are none, and for blanks."""
+    texts = np.full(len(ids), "", object)
+    failures: dict[int, str] = {}
+    if ids.dtype.kind in "iu":
+        texts[:] = ids.astype(str)
+        return texts
+    for row in range(len(ids)):
+        try:
+            text = ids[row].decode("utf-8") if ids.dtype.kind == "S" else str(ids[row])
+            if not text.isascii() and any(ord(character) > sys.maxunicode for character in text):
+                raise ValueError("a code point past the last one")
+            # Half a surrogate pair is a code point, but no text.
+            text.encode("utf-8")
+            texts[row] = text if text.strip() else ""
+        except ValueError as error:
+            failures[row] = f"the id is no text ({getattr(error, 'reason', error)})"
+    for kind, positions in (
+        (INVALID_UTF8, np.asarray(list(failures), np.int64)),
+        (EMPTY_ID, np.asarray([row for row, text in enumerate(texts) if not text and row not in failures], np.int64)),
+    ):
+        problems.add_rows(
+            path,
+            positions,
+            _from_one,
+            column=ITEM_ID,
+            kind=kind,
+            describe=lambda row: failures.get(row, "empty item id"),
+        )
+    return texts

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 from pyarrow.parquet import ParquetFile
 
 from h2rec_tf.data.arrow_columns import is_nested, shown
+from h2rec_tf.data.declared_size import check_declared_size
 from h2rec_tf.data.parquet_file import open_parquet
 from h2rec_tf.data.problems import EMPTY_FILE, MALFORMED_ROW, UNREADABLE_FILE, Problem
 from h2rec_tf.data.source_file import SourceFile
 from h2rec_tf.data.table import RowLocator, Table
+
+# Of one column.
+_ROW_BYTES = 8
 
 
 def read_parquet(source: SourceFile, columns: Sequence[str] | None) -> Table:
@@ -69,6 +74,9 @@ def _opened(source: SourceFile) -> Iterator[ParquetFile]:
     with open_parquet(source.path) as file:
         if not file.metadata.num_rows:
             raise Problem(source.path, None, "", EMPTY_FILE, "the file has no rows").error()
+        # The least that a column of so many rows takes.
+        declared = file.metadata.num_rows * _ROW_BYTES
+        check_declared_size(source.path, "", declared, os.path.getsize(source.path))
         yield file
 
 
