@@ -17,5 +17,9 @@ class InputError(H2RecError, ValueError):
     """A file, row, column, argument or configuration value is not usable; the message names it and the remedy."""
 
 
+class EmptyFileError(InputError):
+    """A file of data has no row: nothing for itself, one of many in a folder."""
+
+
 class MissingDependencyError(H2RecError, ImportError):
     """An optional package is not installed; the message gives the pip command."""

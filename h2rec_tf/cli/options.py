@@ -86,8 +86,8 @@ def data_options(command: Command, *, folder: bool = False) -> Command:
     decorated = click.option("--config", metavar="FILE.yaml", help="Configuration; flags override it.")(decorated)
     for flag, required, text in (
         ("--embeddings", False, "Item vectors: .npz with item_id and embedding, or Parquet."),
-        ("--items", not folder, "Items: CSV, TSV, JSONL (these also .gz) or Parquet."),
-        ("--interactions", not folder, "Who took which item when: CSV, TSV, JSONL (these also .gz) or Parquet."),
+        ("--items", not folder, "Items: file, folder or 'pattern*' of CSV, TSV, JSONL (these also .gz) or Parquet."),
+        ("--interactions", not folder, "Who took which item when: likewise."),
     ):
         decorated = click.option(flag, required=required, metavar="FILE", help=text)(decorated)
     if folder:

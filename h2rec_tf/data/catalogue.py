@@ -10,10 +10,11 @@ from h2rec_tf.data.embeddings import read_embeddings
 from h2rec_tf.data.identifiers import factorize
 from h2rec_tf.data.item_texts import DEFAULT_TITLE, item_categories, item_texts
 from h2rec_tf.data.item_vectors import parse_vectors
+from h2rec_tf.data.part_files import part_files
 from h2rec_tf.data.problems import DUPLICATE_ITEM, EMPTY_ID, MISSING_VECTOR, Problems
 from h2rec_tf.data.sequences import Catalogue, catalogue_order
 from h2rec_tf.data.table import Table
-from h2rec_tf.data.tables import read_table
+from h2rec_tf.data.tables import read_parts
 from h2rec_tf.errors import InputError
 from h2rec_tf.names import ITEM_ID
 
@@ -36,7 +37,7 @@ def read_catalogue(
     value that is no text is left out and counted; its row stays.
 
     Args:
-        path: CSV, TSV, JSON Lines or Parquet.
+        path: CSV, TSV, JSON Lines or Parquet: a file, or a folder or pattern of files.
         item_column: name of the ids.
         title_column: name of the titles; without a column of the default name, the first text column gives them.
         text_columns: names to join into the text; empty means every column of text.
@@ -52,13 +53,18 @@ def read_catalogue(
         InputError: the file cannot be used, more rows are rejected, none is left, or nothing describes the items.
     """
     problems = Problems()
-    required = required_columns(item_column=item_column, vector_column=vector_column)
-    columns = None
-    if text_columns:
-        # Then nothing else in the file decides anything.
-        columns = [name for name in (*required, title_column, *text_columns, category_column) if name]
+    table = read_items(
+        part_files(path),
+        path,
+        problems,
+        item_column=item_column,
+        title_column=title_column,
+        text_columns=text_columns,
+        category_column=category_column,
+        vector_column=vector_column,
+    )
     catalogue = catalogue_of(
-        read_table(path, columns, problems, required=required),
+        table,
         problems,
         item_column=item_column,
         title_column=title_column,
@@ -69,6 +75,30 @@ def read_catalogue(
         max_bad_rows=max_bad_rows,
     )
     return catalogue, problems
+
+
+def read_items(
+    parts: Sequence[str],
+    path: str,
+    problems: Problems,
+    *,
+    item_column: str,
+    title_column: str,
+    text_columns: Sequence[str],
+    category_column: str,
+    vector_column: str,
+) -> Table:
+    """What `catalogue_of` takes, from the files that `path` means; the columns are those of `read_catalogue`.
+
+    Raises:
+        InputError: a file cannot be used.
+    """
+    required = required_columns(item_column=item_column, vector_column=vector_column)
+    columns = None
+    if text_columns:
+        # Then nothing else in the file decides anything.
+        columns = [name for name in (*required, title_column, *text_columns, category_column) if name]
+    return read_parts(parts, path, columns, problems, required=required)
 
 
 def required_columns(*, item_column: str, vector_column: str) -> tuple[str, ...]:

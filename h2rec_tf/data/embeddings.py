@@ -13,6 +13,7 @@ from h2rec_tf.data.arrow_columns import is_list
 from h2rec_tf.data.identifiers import factorize, is_string
 from h2rec_tf.data.item_vectors import ItemVectors, parse_vectors, unusable
 from h2rec_tf.data.npz_file import read_arrays
+from h2rec_tf.data.part_files import part_files
 from h2rec_tf.data.problems import (
     DUPLICATE_ITEM,
     EMPTY_FILE,
@@ -26,6 +27,7 @@ from h2rec_tf.data.problems import (
 from h2rec_tf.data.source_file import JSONL, PARQUET, SourceFile, reading
 from h2rec_tf.data.table import RowLocator
 from h2rec_tf.data.tables import read_table
+from h2rec_tf.errors import EmptyFileError
 from h2rec_tf.names import EMBEDDING, ITEM_ID
 
 
@@ -81,15 +83,16 @@ def read_embeddings(path: str, *, item_column: str, problems: Problems) -> ItemE
     """Reads `.npz` with arrays `item_id` `[n]` and `embedding` `[n, D]`, or Parquet with an id and a list column.
 
     Args:
-        path: the file.
+        path: the file; of Parquet also a folder or pattern.
         item_column: the id column of a Parquet file, if it has one of this name; else `item_id`.
         problems: takes rows whose id is blank, no text, or stands twice.
 
     Raises:
         InputError: missing, damaged, or without these arrays or columns.
     """
-    with reading(path), open(path, "rb") as file:
-        zipped = zipfile.is_zipfile(file)
+    parts = part_files(path)
+    with reading(path):
+        zipped = parts == [path] and zipfile.is_zipfile(path)
     if zipped:
         ids, matrix = _read_npz(path, problems)
         failures = unusable(matrix)
@@ -114,7 +117,7 @@ def read_embeddings(path: str, *, item_column: str, problems: Problems) -> ItemE
 
 def _read_lists(path: str, item_column: str, problems: Problems) -> tuple[np.ndarray, str, ItemVectors, RowLocator]:
     """Ids ("" where blank), name of the vectors, the vectors, and their row numbers."""
-    if path.endswith(".npz") or SourceFile.detect(path).format not in (PARQUET, JSONL):
+    if any(part.endswith(".npz") or _format(part) not in (PARQUET, JSONL, "") for part in part_files(path)):
         message = "neither a whole .npz nor Parquet; save vectors with numpy.savez(path, item_id=ids, embedding=matrix)"
         raise Problem(path, None, "", UNREADABLE_FILE, message).error()
     named = (item_column, ITEM_ID, EMBEDDING)
@@ -139,6 +142,14 @@ def _read_lists(path: str, item_column: str, problems: Problems) -> tuple[np.nda
         parse_vectors(table.require(column, "--embeddings"), path=path, name=column),
         table.locate,
     )
+
+
+def _format(path: str) -> str:
+    """Of a file; "" if it has nothing in it."""
+    try:
+        return SourceFile.detect(path).format
+    except EmptyFileError:
+        return ""
 
 
 def _only_list(path: str) -> str:

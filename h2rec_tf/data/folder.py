@@ -15,7 +15,8 @@ def find_files(
 ) -> tuple[str, str, str | None]:
     """Paths of interactions, items and item vectors (None without) in a folder.
 
-    They are called `interactions`, `items` and `embeddings` or `text_embeddings`, with an ending that tells the format.
+    They are called `interactions`, `items` and `embeddings` or `text_embeddings`, with an ending that tells the format;
+    each may be a folder of files.
 
     Args:
         directory: the folder.
@@ -41,7 +42,8 @@ def find_files(
 
 def _one(folder: pathlib.Path, stems: tuple[str, ...], endings: tuple[str, ...]) -> str | None:
     wanted = {stem + ending for stem in stems for ending in endings}
-    found = sorted(path for path in folder.iterdir() if path.name in wanted)
+    # A folder of files, as other programs write them, may have the ending or not.
+    found = sorted(path for path in folder.iterdir() if path.name in wanted or (path.name in stems and path.is_dir()))
     if len(found) > 1:
         shown = " and ".join(path.name for path in found)
         raise InputError(f"--data {folder}: {shown} are two of one kind; keep one, or name it with its own option")

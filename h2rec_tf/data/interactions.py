@@ -85,7 +85,7 @@ class Interactions:
         spellings: how the times are spelled, where they were read.
         spelling_rows: spelling -> number of its first row, where there are several.
         path: the file.
-        locate: int positions `[m]` -> int64 `[m]` row numbers of the file.
+        locate: int positions `[m]` -> places, as those of a table.
         problems: rows rejected so far.
     """
 
@@ -124,7 +124,7 @@ def read_interactions(path: str, columns: Columns = Columns(), *, max_bad_rows: 
     """Reads users, items and times; rows without one of them are rejected.
 
     Args:
-        path: CSV, TSV, JSON Lines or Parquet.
+        path: CSV, TSV, JSON Lines or Parquet: a file, or a folder or pattern of files.
         columns: names and unit.
         max_bad_rows: rejected rows that are accepted; None sets no limit.
 

@@ -75,7 +75,7 @@ def _described(
     for name, column in columns.items():
         array = column.column()
         if array is None:
-            unread[name] = f"no text but such as {column.sample}"
+            unread[name] = f"holds no text but such as {column.sample}; store text"
             continue
         arrays[name] = array
         if asked or column.is_text:
@@ -136,7 +136,7 @@ def _table(
         )
         rejected[new] = True
     arrays.update(described)
-    return Table(source.path, available, arrays, line_numbers.__getitem__, unread).without(rejected)
+    return Table(source.path, available, arrays, line_numbers.__getitem__, dict(unread)).without(rejected)
 
 
 class _Lines:

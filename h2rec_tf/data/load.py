@@ -22,9 +22,10 @@ def load_dataset(
     """Reads, checks, filters and splits; doubts are logged as warnings.
 
     Args:
-        interactions_path: CSV, TSV, JSON Lines or Parquet, the text formats also gzipped.
+        interactions_path: CSV, TSV, JSON Lines or Parquet, the text formats also gzipped: a file, or a folder or
+            pattern of files.
         items_path: likewise.
-        embeddings_path: `.npz` or Parquet of item vectors.
+        embeddings_path: `.npz`, or Parquet likewise, of item vectors.
         config: columns, filters and split. `max_bad_rows` holds for all files together.
 
     Raises:

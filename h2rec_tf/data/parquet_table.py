@@ -57,10 +57,10 @@ def _wanted(path: str, schema: pa.Schema, columns: Sequence[str] | None) -> tupl
     for field in schema:
         if columns is not None and field.name not in columns:
             continue
-        if field.name in wanted or field.name in unread:
+        if schema.names.count(field.name) > 1:
             raise Problem(path, None, field.name, MALFORMED_ROW, "the file has this column twice").error()
         if is_nested(field.type):
-            unread[field.name] = shown(field.type)
+            unread[field.name] = f"holds {shown(field.type)}, neither text nor numbers; store text"
         else:
             wanted.append(field.name)
     return wanted, unread

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from h2rec_tf.errors import InputError
+from h2rec_tf.errors import EmptyFileError, InputError
 
 MISSING_COLUMN = "missing column"
 UNREADABLE_FILE = "unreadable file"
@@ -56,7 +56,7 @@ class Problem:
 
     def error(self) -> InputError:
         """The problem as an error that ends reading."""
-        return InputError(str(self))
+        return EmptyFileError(str(self)) if self.kind == EMPTY_FILE else InputError(str(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -94,9 +94,10 @@ class Problems:
         """Adds one rejected row per entry of `positions`.
 
         Args:
-            file: path.
+            file: path; a place may name another one.
             positions: int `[n]`, positions in the caller's arrays.
-            locate: maps positions to row numbers of the file; asked only for the rows that are listed.
+            locate: maps positions to row numbers of the file, or to pairs of a file and a row number; asked only for
+                the rows that are listed.
             column: column name.
             kind: one of this module's constants.
             describe: position -> message.
@@ -106,8 +107,9 @@ class Problems:
         self.counts[kind] = self.counts.get(kind, 0) + len(positions)
         kept = np.asarray(positions[: max(self._listed - len(self.records), 0)], np.int64)
         if len(kept):
-            for position, row in zip(kept.tolist(), locate(kept).tolist(), strict=True):
-                self.records.append(Problem(file, row, column, kind, describe(position)))
+            for position, place in zip(kept.tolist(), locate(kept).tolist(), strict=True):
+                part, row = place if isinstance(place, tuple) else (file, place)
+                self.records.append(Problem(part, row, column, kind, describe(position)))
 
     def note(self, what: str, count: int) -> None:
         """Counts what was passed over without being wrong."""

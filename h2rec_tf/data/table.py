@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from h2rec_tf.data.arrow_columns import plain_column
+from h2rec_tf.data.part_files import folder_columns
 from h2rec_tf.data.problems import INVALID_UTF8, MISSING_COLUMN, Problem, Problems
 
 RowLocator = Callable[[np.ndarray], np.ndarray]
@@ -24,8 +25,9 @@ class Table:
         path: the file.
         available: names of all columns in the file, also those that were not read.
         columns: name -> chunked Arrow array of `n` values.
-        locate: int positions `[m]` of rows here -> int64 `[m]` row numbers in the file, from 1.
-        unread: name -> what a column of the file holds that nothing can be read of.
+        locate: int positions `[m]` of rows here -> int64 `[m]` row numbers in the file, from 1; of a table of several
+            files, object `[m]` pairs of a file and a row number.
+        unread: name -> why nothing can be read of a column.
     """
 
     path: str
@@ -50,8 +52,9 @@ class Table:
         """
         if column in self.columns:
             return self.columns[column]
-        if column in self.unread:
-            message = f"holds {self.unread[column]}: neither text nor numbers; name another column with {option} NAME"
+        reason = self.unread.get(column) or folder_columns(self.path).get(column)
+        if reason:
+            message = f"{reason}, or name another column with {option} NAME"
             raise Problem(self.path, None, column, MISSING_COLUMN, message).error()
         near = _nearest(column, self.available)
         hint = f"did you mean `{near}`? then pass {option} {near}" if near else f"name the right one with {option} NAME"

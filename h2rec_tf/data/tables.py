@@ -1,15 +1,18 @@
-"""The one door to all file formats."""
+"""The one door to all file formats, and to sets of files."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from h2rec_tf.data.csv_table import read_csv
+from h2rec_tf.data.joined_tables import check_formats, joined
 from h2rec_tf.data.jsonl_table import read_jsonl
 from h2rec_tf.data.parquet_table import read_parquet
+from h2rec_tf.data.part_files import part_files
 from h2rec_tf.data.problems import Problems
 from h2rec_tf.data.source_file import JSONL, PARQUET, SourceFile
 from h2rec_tf.data.table import Table
+from h2rec_tf.errors import EmptyFileError
 
 
 def read_table(
@@ -18,7 +21,7 @@ def read_table(
     """Reads CSV, TSV, JSON Lines or Parquet, the text formats also gzipped.
 
     Args:
-        path: a file.
+        path: a file, or a folder or pattern of files with the same columns.
         columns: which to read, absent ones are passed over; None reads all.
         problems: takes rejected rows, and notes on values that were left out.
         required: columns that a row needs: an odd value in one of these rejects the row, in others it is left out.
@@ -28,8 +31,65 @@ def read_table(
         At least one row was in the file, though all may be rejected. No column has bytes.
 
     Raises:
-        InputError: the file is missing, empty, damaged or not of its format.
+        InputError: the file is missing, empty, damaged or not of its format, or files do not go together.
     """
+    return read_parts(part_files(path), path, columns, problems, required=required)
+
+
+def read_parts(
+    parts: Sequence[str],
+    path: str,
+    columns: Sequence[str] | None,
+    problems: Problems,
+    *,
+    required: Sequence[str] | None = None,
+) -> Table:
+    """As `read_table`, from the files that `path` means.
+
+    Where there are several, some may have no row; they are counted in a note.
+
+    Raises:
+        InputError: as `read_table`.
+    """
+    if list(parts) == [path]:
+        return _read(path, columns, problems, required)[0]
+    tables: list[Table] = []
+    formats: list[tuple[str, str]] = []
+    empty: list[tuple[str, EmptyFileError]] = []
+    for part in parts:
+        try:
+            table, form = _read(part, columns, problems, required)
+        except EmptyFileError as error:
+            empty.append((part, error))
+        else:
+            tables.append(table)
+            formats.append((part, form))
+    if not tables:
+        raise empty[0][1]
+    check_formats(formats)
+    for part, error in empty:
+        if not is_bare(part, tables[0].available):
+            raise error
+    problems.note(f"files of {path} without a row", len(empty))
+    return joined(tables, path, problems, required=required, sparse=formats[0][1] == JSONL)
+
+
+def is_bare(path: str, columns: Collection[str]) -> bool:
+    """Whether a file without rows has nothing in it, or a header with these columns: then it is one of a set."""
+    try:
+        source = SourceFile.detect(path)
+    except EmptyFileError:
+        return True
+    if source.format in (JSONL, PARQUET):
+        return True
+    with source.open() as file:
+        header = file.read(1 << 16).decode("utf-8", "replace")
+    return all(column in header for column in columns)
+
+
+def _read(
+    path: str, columns: Sequence[str] | None, problems: Problems, required: Sequence[str] | None
+) -> tuple[Table, str]:
     source = SourceFile.detect(path)
     if source.format == PARQUET:
         table = read_parquet(source, columns)
@@ -38,4 +98,4 @@ def read_table(
     else:
         # Text has no odd types; what is not UTF-8 has another encoding, in every column.
         table, required = read_csv(source, columns, problems), None
-    return table.decoded(problems, required)
+    return table.decoded(problems, required), source.format

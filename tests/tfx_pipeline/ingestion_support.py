@@ -36,7 +36,7 @@ def run(executor: type, component: Any, inputs: dict[str, list], folder: pathlib
 
 
 def items_artifact(
-    path: pathlib.Path, folder: pathlib.Path, *, embeddings: str = "", **changes: Any
+    path: pathlib.Path | str, folder: pathlib.Path, *, embeddings: str = "", **changes: Any
 ) -> standard_artifacts.Examples:
     """Item examples of a file."""
     data = Config().replace(**{f"data.{key}": value for key, value in changes.items()}).to_dict()["data"]

@@ -82,6 +82,17 @@ def write_parquet(log: pd.DataFrame, folder: pathlib.Path) -> str:
     return str(folder / "events.parquet")
 
 
+def write_folder(log: pd.DataFrame, folder: pathlib.Path) -> str:
+    for part in range(3):
+        place = folder / "log" / f"day={part}"
+        place.mkdir(parents=True)
+        write_parquet(log.iloc[part::3], place)
+        (place / "_SUCCESS").touch()
+    log.iloc[:0].to_parquet(place / "empty.parquet")
+    (place / "empty.csv").touch()
+    return str(folder / "log")
+
+
 def write_parts(log: pd.DataFrame, folder: pathlib.Path) -> str:
     for part in range(3):
         log.iloc[part::3].to_csv(folder / f"part-{part}.tsv", sep="\t", index=False)
@@ -94,6 +105,7 @@ def write_parts(log: pd.DataFrame, folder: pathlib.Path) -> str:
         (1, write_csv, {}),
         (2, write_jsonl, {"split": "temporal", "validation_fraction": 0.15, "test_fraction": 0.2}),
         (3, write_parquet, {"min_user_interactions": 4, "min_item_interactions": 5}),
+        (5, write_folder, {}),
         (4, write_parts, {"split": "temporal", "min_user_interactions": 3, "min_item_interactions": 6}),
     ],
 )
@@ -118,6 +130,45 @@ def test_equals_the_loader_in_any_row_order(
     assert found.get_int_custom_property("repeated_rows") == report.repeats
     kinds = pd.Series([row["kind"] for row in read_rejected(found)]).value_counts().to_dict()
     assert kinds == report.problems.counts
+
+
+def test_items_and_vectors_in_several_files(tmp_path: pathlib.Path) -> None:
+    """As Spark writes them; the messages name the file and its row."""
+    for part in range(3):
+        place = tmp_path / "items" / f"day={part}"
+        place.mkdir(parents=True)
+        ids = ITEM_IDS[part::3]
+        pd.DataFrame({"item_id": ids, "title": ids}).to_csv(place / "part.csv", index=False)
+        vectors = [[float(len(item_id)), float(part)] for item_id in ids]
+        (tmp_path / "vectors").mkdir(exist_ok=True)
+        pd.DataFrame({"item_id": ids, "embedding": vectors}).to_parquet(tmp_path / "vectors" / f"{part}.parquet")
+    (place / "none.csv").touch()
+    (place / "head.csv").write_text("item_id,title\n")
+    found = items_artifact(tmp_path / "items", tmp_path, embeddings=str(tmp_path / "vectors"))
+    rows = read(found, "items")
+    assert {row["item_id"][0].decode(): row["vector"] for row in rows} == {
+        item_id: [len(item_id), place % 3] for place, item_id in enumerate(ITEM_IDS)
+    }
+    with (place / "part.csv").open("a") as file:
+        file.write("12,again\n")
+    # From another file system, of which copies are read.
+    source, vectors_source = f"file://{tmp_path}/items/*/*.csv", f"file://{tmp_path}/vectors/*.parquet"
+    copied = items_artifact(source, tmp_path / "more", embeddings=vectors_source, max_bad_rows=3)
+    assert sorted(row["vector"] for row in read(copied, "items")) == sorted(row["vector"] for row in rows)
+    (problem,) = read_rejected(copied)
+    assert (problem["file"], problem["row"]) == (f"file://{place}/part.csv", len(ITEM_IDS[2::3]) + 2)
+
+
+def test_files_of_a_set_that_have_no_row_are_counted_and_one_that_is_no_part_is_named(
+    items: tuple[str, Any], tmp_path: pathlib.Path
+) -> None:
+    for name, text in (("a", "u,ä,1\nu,12,2\nu,ä,3\nu,12,4\n"), ("b", "")):
+        (tmp_path / f"part-{name}.csv").write_text("user_id,item_id,timestamp\n" + text)
+    found = ingest(str(tmp_path / "part-*.csv"), items[1], DataConfig(), tmp_path / "out")
+    assert found.get_int_custom_property("files_without_rows") == 1
+    (tmp_path / "part-b.csv").write_text("u,12,5\n")
+    with pytest.raises(InputError, match=r"part-b\.csv: there is a header and no row below it"):
+        ingest(str(tmp_path / "part-*.csv"), items[1], DataConfig(), tmp_path / "more")
 
 
 def test_rejected_rows_are_listed_as_the_loader_lists_them(items: tuple[str, Any], tmp_path: pathlib.Path) -> None:

@@ -76,6 +76,41 @@ def test_patterns_that_match_nothing_are_named(pattern: str, words: str, tmp_pat
     assert pattern in str(caught.value)
 
 
+def test_folders_are_their_files(tmp_path: pathlib.Path) -> None:
+    make(tmp_path, "day-1/a.csv", "day-1/_SUCCESS", "day-2/hour=1/b.csv", "day-2/hour=0/b.csv", "day-2/.b.crc")
+
+    def found(name: str) -> list[str]:
+        (span,) = spans(str(tmp_path / name), count=1)
+        return [os.path.relpath(file, tmp_path) for file in span.files]
+
+    assert found("day-1") == found("day-1/*") == ["day-1/a.csv"]
+    assert found("day-{SPAN}") == found("day-2/") == ["day-2/hour=0/b.csv", "day-2/hour=1/b.csv"]
+    assert found("day-*") == ["day-1/a.csv", "day-2/hour=0/b.csv", "day-2/hour=1/b.csv"]
+
+
+def test_a_change_in_a_folder_is_another_fingerprint(tmp_path: pathlib.Path) -> None:
+    make(tmp_path, "log/day=1/a.csv", "log/day=1/_SUCCESS")
+    for source, function in (("log", source_fingerprint), ("log", fingerprint), ("lo*", source_fingerprint)):
+        before = function(str(tmp_path / source))
+        (tmp_path / "log/day=1/_SUCCESS").write_text("again")
+        assert function(str(tmp_path / source)) == before
+        (tmp_path / "log/day=1/a.csv").write_text(source + "another" * len(before))
+        os.utime(tmp_path / "log/day=1/a.csv", ns=(0, len(source)))
+        assert function(str(tmp_path / source)) != before
+        os.rename(tmp_path / "log/day=1/a.csv", tmp_path / "log/day=1/b.csv")
+        os.rename(tmp_path / "log/day=1/b.csv", tmp_path / "log/day=1/a.csv")
+        make(tmp_path, "log/day=1/a.csv")
+
+
+def test_a_folder_elsewhere_is_refused_as_its_changes_do_not_show(tmp_path: pathlib.Path) -> None:
+    make(tmp_path, "log/day=1/a.csv", "flat/a.csv", "flat/_SUCCESS")
+    ((span),) = spans(f"file://{tmp_path}/flat/*", count=1)
+    assert [os.path.basename(file) for file in span.files] == ["a.csv"]
+    for name in ("log", "log/*"):
+        with pytest.raises(InputError, match="names a folder, whose changes the orchestrator does not see"):
+            spans(f"file://{tmp_path}/{name}", count=1)
+
+
 def test_a_query_is_no_pattern() -> None:
     assert not has_spans("bigquery:SELECT '{SPAN}'")
 

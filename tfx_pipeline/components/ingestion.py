@@ -20,9 +20,8 @@ from tfx.utils import io_utils, proto_utils
 
 from h2rec_tf.config import Config, DataConfig
 from h2rec_tf.data.doubts import voice
-from h2rec_tf.errors import InputError
 from tfx_pipeline.constants import QUERY_MARKER, is_query
-from tfx_pipeline.ingestion.findings import REPEATS, Summary, read_summary
+from tfx_pipeline.ingestion.findings import EMPTY_FILES, REPEATS, Summary, read_summary
 from tfx_pipeline.ingestion.sources import has_spans, spans, split_pattern
 
 # Keys of a generator's settings.
@@ -32,6 +31,7 @@ FINGERPRINT = "fingerprint"
 # Custom properties of example artifacts.
 REJECTED_ROWS = "rejected_rows"
 REPEATED_ROWS = "repeated_rows"
+FILES_WITHOUT_ROWS = "files_without_rows"
 WARNINGS = "warnings"
 # In the artifact: what to look at before the data is used, one JSON object a line.
 WARNINGS_FILE = os.path.join("warnings", "warnings.jsonl")
@@ -84,6 +84,7 @@ class IngestionExecutor(base_beam_executor.BaseBeamExecutor, abc.ABC):
         examples.set_int_custom_property(WARNINGS, len(summary.doubts))
         examples.set_int_custom_property(REJECTED_ROWS, summary.total)
         examples.set_int_custom_property(REPEATED_ROWS, summary.counts.get(REPEATS, 0))
+        examples.set_int_custom_property(FILES_WITHOUT_ROWS, summary.counts.get(EMPTY_FILES, 0))
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
         examples_utils.set_file_format(examples, write_split.to_file_format_str(example_gen_pb2.FORMAT_TFRECORDS_GZIP))
 
@@ -182,17 +183,3 @@ def _sources(settings: dict[str, Any], exec_properties: dict[str, Any]) -> list[
     else:
         chosen = spans(source, count=data_config(settings).spans, latest=int(latest))
     return [file for span in chosen for file in span.files]
-
-
-def single(sources: list[str]) -> str:
-    """The only source.
-
-    Raises:
-        InputError: there are several.
-    """
-    if len(sources) != 1:
-        raise InputError(
-            f"{os.path.dirname(sources[0])}: expected one file, found {len(sources)}: {', '.join(sources[:3])}; "
-            "put all items into one file"
-        )
-    return sources[0]

@@ -19,7 +19,6 @@ from tfx_pipeline.components.ingestion import (
     IngestionExecutor,
     data_config,
     parameters,
-    single,
 )
 from tfx_pipeline.constants import is_query
 from tfx_pipeline.ingestion.findings import Summary
@@ -58,7 +57,8 @@ class ItemExampleGenExecutor(IngestionExecutor):
         """Adds the steps of `tfx_pipeline.ingestion.items`."""
         add_items(
             pipeline,
-            single(sources),
+            settings[SOURCE],
+            sources,
             embeddings=settings[_EMBEDDINGS],
             data=data_config(settings),
             uri=examples.uri,

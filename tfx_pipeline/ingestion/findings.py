@@ -29,6 +29,7 @@ TALLIES = "tallies"
 # Counters beside those of rejected rows.
 ROWS = "usable rows"
 REPEATS = "repeats"
+EMPTY_FILES = "files without a row"
 
 REJECTED_FILES = os.path.join("rejected", "rows.jsonl")
 _SUMMARY_FILE = "summary.json"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
 from apache_beam import pvalue
+from tfx.dsl.io import fileio
 
 from h2rec_tf.config import DataConfig
-from h2rec_tf.data.catalogue import catalogue_of, read_catalogue, required_columns
+from h2rec_tf.data.catalogue import catalogue_of, read_items, required_columns
 from h2rec_tf.data.doubts import about_catalogue
+from h2rec_tf.data.part_files import part_files
 from h2rec_tf.data.problems import Problems
 from h2rec_tf.data.sequences import Catalogue
 from h2rec_tf.errors import InputError
@@ -21,7 +22,7 @@ from tfx_pipeline.examples import encode_items
 from tfx_pipeline.ingestion.findings import FINDINGS, REJECTED_FILES, TALLIES, Finding, summarize
 from tfx_pipeline.ingestion.rows import query_piece, renamed
 from tfx_pipeline.ingestion.shards import write_shard
-from tfx_pipeline.ingestion.sources import local_file
+from tfx_pipeline.ingestion.sources import local_files
 
 # Counter of written examples.
 ITEMS = "items"
@@ -32,6 +33,7 @@ _BATCHES = 8
 def add_items(
     pipeline: beam.Pipeline,
     source: str,
+    files: list[str],
     *,
     embeddings: str,
     data: DataConfig,
@@ -43,22 +45,23 @@ def add_items(
 
     Args:
         pipeline: to add to.
-        source: path or query.
+        source: path or query, for messages.
+        files: that the path means; the query itself.
         embeddings: path of item vectors, or "".
         data: columns and limits.
         uri: directory of the artifact; rejected rows go there.
         split_uri: directory of the split.
         temporary: directory for growing files and the summary.
     """
-    if is_query(source):
+    if is_query(files[0]):
         rows = (
             pipeline
-            | "Query" >> beam.io.ReadFromBigQuery(query=source[len(QUERY_MARKER) :], use_standard_sql=True)
+            | "Query" >> beam.io.ReadFromBigQuery(query=files[0][len(QUERY_MARKER) :], use_standard_sql=True)
             | "AllRows" >> beam.combiners.ToList()
         )
     else:
         rows = pipeline | "File" >> beam.Create([None])
-    read = rows | "ReadItems" >> beam.ParDo(_ReadItems(source, embeddings, data)).with_outputs(
+    read = rows | "ReadItems" >> beam.ParDo(_ReadItems(source, files, embeddings, data)).with_outputs(
         FINDINGS, TALLIES, main="items"
     )
     written = (
@@ -81,8 +84,9 @@ def add_items(
 class _ReadItems(beam.DoFn):
     """Rows of a query, or None for the file -> `(shard, shards, batches of examples)`, findings, and doubts."""
 
-    def __init__(self, source: str, embeddings: str, data: DataConfig):
+    def __init__(self, source: str, files: list[str], embeddings: str, data: DataConfig):
         self._source = source
+        self._files = files
         self._embeddings = embeddings
         self._data = data
 
@@ -103,33 +107,41 @@ class _ReadItems(beam.DoFn):
 
     def _read(self, rows: list[dict[str, Any]] | None) -> tuple[Catalogue, Problems]:
         data = self._data
-        options: dict[str, Any] = {
+        columns: dict[str, Any] = {
             "item_column": data.catalogue_item_column or data.item_column,
             "title_column": data.title_column,
             "text_columns": data.text_columns,
             "category_column": data.category_column,
             "vector_column": data.vector_column,
-            "max_bad_rows": data.max_bad_rows,
         }
-        with contextlib.ExitStack() as stack:
-            paths = [path for path in (self._embeddings, self._source) if path and not is_query(path)]
-            copies = {path: stack.enter_context(local_file(path)) for path in paths}
-            options["embeddings_path"] = copies.get(self._embeddings)
+        files = self._files if rows is None else []
+        vectors = part_files(self._embeddings, system=fileio) if self._embeddings else []
+        with local_files(files) as copies, local_files(vectors) as vector_copies:
+            copies |= vector_copies
+            # A folder of copies stands for the folder.
+            moved = vectors != [copies[path] for path in vectors]
+            embeddings = self._embeddings
+            if moved:
+                embeddings = copies[vectors[0]] if len(vectors) == 1 else os.path.dirname(copies[vectors[0]])
+            names = {copy: path for path, copy in copies.items() if copy != path}
+            if moved and len(vectors) > 1:
+                names[embeddings] = self._embeddings
+            problems = Problems()
             try:
                 if rows is None:
-                    catalogue, problems = read_catalogue(copies[self._source], **options)
+                    table = read_items([copies[path] for path in files], self._source, problems, **columns)
                 else:
-                    problems = Problems()
-                    columns = tuple(dict.fromkeys(name for row in rows for name in row))
-                    required = required_columns(item_column=options["item_column"], vector_column=data.vector_column)
-                    table = query_piece(rows, self._source, columns).table(problems, required)
-                    catalogue = catalogue_of(table, problems, **options)
+                    available = tuple(dict.fromkeys(name for row in rows for name in row))
+                    required = required_columns(item_column=columns["item_column"], vector_column=data.vector_column)
+                    table = query_piece(rows, self._source, available).table(problems, required)
+                catalogue = catalogue_of(
+                    table, problems, **columns, embeddings_path=embeddings or None, max_bad_rows=data.max_bad_rows
+                )
             except InputError as error:
                 text = str(error)
-                for path, copy in copies.items():
+                for copy, path in names.items():
                     text = text.replace(copy, path)
                 raise InputError(text) from error
-        names = {copy: path for path, copy in copies.items()}
         return catalogue, renamed(problems, names)
 
 

@@ -22,9 +22,10 @@ from h2rec_tf.data.problems import Problems
 from h2rec_tf.data.sequences import catalogue_order
 from h2rec_tf.data.spellings import SpellingTally
 from h2rec_tf.data.stream import Piece, read_pieces
-from h2rec_tf.errors import InputError
+from h2rec_tf.data.tables import is_bare
+from h2rec_tf.errors import EmptyFileError, InputError
 from tfx_pipeline.constants import QUERY_MARKER, is_query
-from tfx_pipeline.ingestion.findings import COUNTS, FINDINGS, ROWS, TALLIES, Finding
+from tfx_pipeline.ingestion.findings import COUNTS, EMPTY_FILES, FINDINGS, ROWS, TALLIES, Finding
 from tfx_pipeline.ingestion.sources import local_file
 
 # Rows of a query that are checked at once.
@@ -94,16 +95,19 @@ def read_rows(
         )
     parts = []
     findings = []
+    counts = []
     if files:
         read = (
             pipeline
             | "Files" >> beam.Create(files)
             # Each file to any worker; then each piece.
             | "SpreadFiles" >> beam.Reshuffle()
-            | "ReadPieces" >> beam.ParDo(_ReadPieces(wanted)).with_outputs(FINDINGS, main="pieces")
+            | "ReadPieces"
+            >> beam.ParDo(_ReadPieces(wanted, several=len(files) > 1)).with_outputs(FINDINGS, COUNTS, main="pieces")
         )
         parts.append(read.pieces)
         findings.append(read[FINDINGS])
+        counts.append(read[COUNTS])
     for number, source in enumerate(source for source in sources if is_query(source)):
         parts.append(
             pipeline
@@ -120,7 +124,7 @@ def read_rows(
             FINDINGS, COUNTS, TALLIES, main="rows"
         )
     )
-    return CheckedRows(checked.rows, [*findings, checked[FINDINGS]], [checked[COUNTS]], checked[TALLIES])
+    return CheckedRows(checked.rows, [*findings, checked[FINDINGS]], [*counts, checked[COUNTS]], checked[TALLIES])
 
 
 def query_piece(rows: list[dict[str, Any]], source: str, wanted: tuple[str, ...]) -> Piece:
@@ -168,10 +172,11 @@ def _catalogue_index(patterns: tuple[str, ...]) -> dict[str, int]:
 
 
 class _ReadPieces(beam.DoFn):
-    """Path -> pieces of the file."""
+    """Path -> pieces of the file; of several files, some may have no row."""
 
-    def __init__(self, columns: tuple[str, ...]):
+    def __init__(self, columns: tuple[str, ...], *, several: bool):
         self._columns = columns
+        self._several = several
 
     def process(self, path: str) -> Iterator[Any]:
         # Errors are findings, not exceptions: runners retry those and lose their types.
@@ -181,6 +186,9 @@ class _ReadPieces(beam.DoFn):
                     for piece in read_pieces(local, self._columns):
                         yield dataclasses.replace(piece, path=path, problems=renamed(piece.problems, {local: path}))
                 except InputError as error:
+                    if self._several and isinstance(error, EmptyFileError) and is_bare(local, self._columns):
+                        yield pvalue.TaggedOutput(COUNTS, {EMPTY_FILES: 1})
+                        return
                     raise InputError(str(error).replace(local, path)) from error
         except InputError as error:
             yield pvalue.TaggedOutput(FINDINGS, Finding(path, fatal=str(error)))

@@ -1,4 +1,4 @@
-"""Where rows come from: files by path or pattern, spans of daily files, or a BigQuery query."""
+"""Where rows come from: files by path, folder or pattern, spans of daily files, or a BigQuery query."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import dataclasses
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tfx.components.example_gen import utils
 from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 
+from h2rec_tf.data.part_files import is_hidden, part_files
 from h2rec_tf.errors import InputError
 from tfx_pipeline.constants import is_query, is_remote
 
@@ -42,7 +43,7 @@ class Span:
 
     Attributes:
         number: as TFX counts: the number in the name, or days since 1970.
-        files: sorted paths.
+        files: sorted paths; of a folder, what is in it.
     """
 
     number: int
@@ -69,7 +70,7 @@ def spans(path: str, *, count: int, latest: int | None = None) -> list[Span]:
         specs = utils.verify_split_pattern_specs(split)
         # TFX's driver finds the newest span by these two; it has no public way to name the ones before.
         glob, regex = utils._create_matching_glob_and_regex(base, split, *specs, None)
-        for file in sorted(fileio.glob(glob)):
+        for file in sorted(file for file in fileio.glob(glob) if not is_hidden(file, pattern)):
             _, number, _, version = utils._find_matched_span_version_from_path(file, regex, *specs)
             versions.setdefault(number, {}).setdefault(version or 0, []).append(file)
     except ValueError as error:
@@ -81,27 +82,48 @@ def spans(path: str, *, count: int, latest: int | None = None) -> list[Span]:
     if not numbers:
         raise InputError(f"{path}: no file matches; check the path")
     first = numbers[-1] - count + 1 if count else numbers[0]
-    return [Span(number, versions[number][max(versions[number])]) for number in numbers if number >= first]
+    return [
+        Span(number, [file for match in versions[number][max(versions[number])] for file in _files(match)])
+        for number in numbers
+        if number >= first
+    ]
 
 
 def _files(pattern: str) -> list[str]:
-    files = sorted(fileio.glob(pattern))
-    if not files:
-        raise InputError(f"{pattern}: no such file; check the path")
+    """The files that a path means, as the library has it."""
+    remote = is_remote(pattern)
+    files = part_files(pattern, system=fileio) if remote else part_files(pattern)
+    if files == [pattern]:
+        if not fileio.exists(pattern):
+            raise InputError(f"{pattern}: no such file; check the path")
+    elif remote and not set(files) <= set(fileio.glob(pattern)):
+        # Orchestrators look at the sizes and times of what a pattern names, not at what is in a folder.
+        raise InputError(
+            f"{pattern}: names a folder, whose changes the orchestrator does not see; name the files by a pattern, as "
+            f"{os.path.dirname(files[0])}/*"
+        )
     return files
 
 
 @contextlib.contextmanager
 def local_file(path: str) -> Iterator[str]:
     """The path itself, or for a remote one (`gs://...`) the path of a copy that lasts as long as the block."""
-    if not is_remote(path):
-        yield path
-        return
-    with tempfile.TemporaryDirectory() as directory:
-        # The name tells the format.
-        copy = os.path.join(directory, os.path.basename(path))
-        try:
-            fileio.copy(path, copy)
-        except fileio.NotFoundError as error:
-            raise InputError(f"{path}: no such file; check the path") from error
-        yield copy
+    with local_files([path]) as copies:
+        yield copies[path]
+
+
+@contextlib.contextmanager
+def local_files(paths: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Path -> what `local_file` gives for it; all copies are in one folder, in the order of the paths."""
+    with tempfile.TemporaryDirectory() as folder:
+        copies = {}
+        for number, path in enumerate(paths):
+            copies[path] = path
+            if is_remote(path):
+                # The name tells the format; two folders may have files of one name.
+                copies[path] = os.path.join(folder, f"{number:06d}-{os.path.basename(path)}")
+                try:
+                    fileio.copy(path, copies[path])
+                except fileio.NotFoundError as error:
+                    raise InputError(f"{path}: no such file; check the path") from error
+        yield copies

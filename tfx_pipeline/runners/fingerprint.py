@@ -8,6 +8,7 @@ import os
 import re
 import uuid
 
+from h2rec_tf.data.part_files import part_files
 from h2rec_tf.errors import InputError
 from tfx_pipeline.constants import is_query, is_remote
 
@@ -31,9 +32,10 @@ def source_fingerprint(source: str) -> str:
     pattern = _PLACEHOLDER.sub("*", source)
     if pattern == source and not glob.has_magic(source):
         return fingerprint(source)
-    files = sorted(glob.glob(pattern))
-    if not files:
+    matches = sorted(glob.glob(pattern))
+    if not matches:
         raise InputError(f"{source}: no file matches; check the path")
+    files = [file for match in matches for file in part_files(match)]
     facts = [(path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in files]
     return hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
 
@@ -52,6 +54,15 @@ def _remote_fingerprint(source: str) -> str:
     return hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
 
 
+def _add_content(path: str, digest: hashlib.blake2b) -> None:
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}; check the path") from error
+
+
 def fingerprint(*paths: str | None) -> str:
     """Hex digest of the files' contents, in order; absent ones (None or "") count as empty.
 
@@ -68,11 +79,10 @@ def fingerprint(*paths: str | None) -> str:
         if path and is_remote(path):
             content.update(_remote_fingerprint(path).encode())
         elif path:
-            try:
-                with open(path, "rb") as file:
-                    while block := file.read(_BLOCK):
-                        content.update(block)
-            except OSError as error:
-                raise InputError(f"{path}: cannot be read: {error.strerror or error}; check the path") from error
+            parts = part_files(path)
+            for part in parts:
+                if parts != [path]:
+                    content.update(os.path.relpath(part, path).encode())
+                _add_content(part, content)
         digest.update(content.digest())
     return digest.hexdigest()

@@ -170,7 +170,7 @@ def test_a_title_that_is_no_text_is_not_replaced_by_another_column(tmp_path):
         read_catalogue(path)
     titles = pa.array([{"en": "T"}] * 3)
     parquet.write_table(pa.table({"item_id": ["a", "b", "c"], "title": titles, "note": ["n"] * 3}), tmp_path / "i.pq")
-    with pytest.raises(InputError, match="column `title`: holds struct<en: string>: neither text nor numbers"):
+    with pytest.raises(InputError, match="column `title`: holds struct<en: string>, neither text nor numbers"):
         read_catalogue(str(tmp_path / "i.pq"))
 
 
