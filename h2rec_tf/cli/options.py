@@ -29,7 +29,48 @@ class DataFiles:
     embeddings: str | None = None
 
 
-# Flag, key in the configuration's `data` part, type, help.
+class _Names(click.ParamType):
+    """Names with commas between them."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """The names, without blanks around them."""
+        return value if isinstance(value, tuple) else tuple(name.strip() for name in value.split(","))
+
+
+def text_flags(prefix: str, key: str, file: str) -> tuple[tuple[str, str, Any, str], ...]:
+    """Flags that say how a text file is written.
+
+    Args:
+        prefix: what the flags start with, `--` or `--catalogue-`.
+        key: what the keys of `DataConfig` start with, "" or `catalogue_`.
+        file: what the help calls the file.
+    """
+    encoding = "utf-8" if prefix == "--" else "--encoding"
+    return (
+        (
+            f"{prefix}delimiter",
+            f"{key}delimiter",
+            str,
+            f"Between fields of the {file} file, as ';', '::', '\\t' [auto].",
+        ),
+        (f"{prefix}columns", f"{key}columns", _Names(), f"Names of the {file} file's columns: A,B,... [its header]."),
+        (
+            f"{prefix}header",
+            f"{key}header",
+            "present",
+            f"The {file} file has a header (with --columns, to be left out).",
+        ),
+        (f"{prefix}no-header", f"{key}header", "none", f"The first row of the {file} file is data."),
+        (f"{prefix}quoting", f"{key}quoting", _QUOTING, f"Quotes in the {file} file: around fields, or text [auto]."),
+        (f"{prefix}encoding", f"{key}encoding", str, f"Encoding of the {file} file [{encoding}]."),
+    )
+
+
+_QUOTING = click.Choice(["auto", "none", "double"])
+
+# Flag, key in the configuration's `data` part, type or the value that the flag alone sets, help.
 _DATA_FLAGS: tuple[tuple[str, str, Any, str], ...] = (
     ("--user-column", "user_column", str, "Column of user ids in the interactions file [user_id]."),
     ("--item-column", "item_column", str, "Column of item ids in the interactions file [item_id]."),
@@ -43,6 +84,8 @@ _DATA_FLAGS: tuple[tuple[str, str, Any, str], ...] = (
     ("--text-column", "text_columns", str, "Text column of the items file; repeat for more [all text columns]."),
     ("--category-column", "category_column", str, "Column of categories that requests may filter by [none]."),
     ("--vector-column", "vector_column", str, "Column of vectors in the items file [none]."),
+    *text_flags("--", "", "interactions"),
+    *text_flags("--catalogue-", "catalogue_", "items"),
     ("--min-user-interactions", "min_user_interactions", int, "k-core: drop users with fewer [0]."),
     ("--min-item-interactions", "min_item_interactions", int, "k-core: drop items with fewer [0]."),
     ("--split", "split", click.Choice(["leave_one_out", "temporal"]), "How to hold out test data [leave_one_out]."),
@@ -76,13 +119,12 @@ def data_options(command: Command, *, folder: bool = False) -> Command:
         data: str | None = None,
         **rest: Any,
     ) -> Any:
-        flags = {key: rest.pop(key) for _, key, _, _ in _DATA_FLAGS}
+        flags = {key: rest.pop(key) for key in dict.fromkeys(key for _, key, _, _ in _DATA_FLAGS)}
         files = _data_files(data, interactions, items, embeddings)
         return command(*args, files=files, config=merged_config(config, flags), **rest)
 
     decorated: Any = wrapped
-    for flag, key, kind, text in reversed(_DATA_FLAGS):
-        decorated = click.option(flag, key, type=kind, multiple=key == "text_columns", help=text)(decorated)
+    decorated = with_flags(decorated, _DATA_FLAGS)
     decorated = click.option("--config", metavar="FILE.yaml", help="Configuration; flags override it.")(decorated)
     for flag, required, text in (
         ("--embeddings", False, "Item vectors: .npz with item_id and embedding, or Parquet."),
@@ -94,6 +136,17 @@ def data_options(command: Command, *, folder: bool = False) -> Command:
         text = "Folder with interactions.*, items.* and, if there are any, embeddings.*; in place of the files."
         decorated = click.option("--data", metavar="DIR", help=text)(decorated)
     return decorated
+
+
+def with_flags(command: Command, flags: tuple[tuple[str, str, Any, str], ...]) -> Command:
+    """The command with options as `text_flags` describes them."""
+    for flag, key, kind, text in reversed(flags):
+        if isinstance(kind, str):
+            option = click.option(flag, key, flag_value=kind, default=None, help=text)
+        else:
+            option = click.option(flag, key, type=kind, multiple=key == "text_columns", help=text)
+        command = option(command)
+    return command
 
 
 def dataset_options(command: Command) -> Command:

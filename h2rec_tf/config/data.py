@@ -31,6 +31,24 @@ class DataConfig:
     category_column: str = ""
     # A column of the items file that holds a vector; "" means none.
     vector_column: str = ""
+    # What stands between the fields of a CSV or TSV interactions file: one or more characters, `\\t` and `\\x01` may be
+    # spelled so; "" finds out by the name's ending and the first line.
+    delimiter: str = ""
+    # Names of that file's columns, in order, in place of a header or over it.
+    columns: tuple[str, ...] = ()
+    # Whether its first row has names: "auto" takes it for data only where `columns` are given and it looks like data.
+    header: str = choice("auto", "present", "none")
+    # What a quote means: "double" encloses a field (and stands twice in one), "none" is text, "auto" is "double", but
+    # "none" between tabs (unless the header stands in quotes) and delimiters of several characters.
+    quoting: str = choice("auto", "none", "double")
+    # Encoding of text files, as Python names it.
+    encoding: str = "utf-8"
+    # The same of the items file; `catalogue_encoding: ""` means that of the interactions.
+    catalogue_delimiter: str = ""
+    catalogue_columns: tuple[str, ...] = ()
+    catalogue_header: str = choice("auto", "present", "none")
+    catalogue_quoting: str = choice("auto", "none", "double")
+    catalogue_encoding: str = ""
     # k-core: users and items with fewer interactions are dropped, repeatedly; 0 keeps all.
     min_user_interactions: int = number(0, low=0)
     min_item_interactions: int = number(0, low=0)

@@ -4,35 +4,40 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from h2rec_tf.data.text_format import UNSAID, TextFormat, not_decodable
+
 # Longest type or value in a message.
 _SHOWN = 60
 
 
-def plain_column(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, dict[int, str]]:
+def plain_column(column: pa.ChunkedArray, text: TextFormat = UNSAID) -> tuple[pa.ChunkedArray, dict[int, str]]:
     """Bytes and whole decimals as text, extension types as what they store, dictionaries of such as their values.
 
     Whole decimals are text since ids of 38 digits fit no integer.
 
     Args:
         column: `n` values of any type.
+        text: how the file is written, for messages.
 
     Returns:
         `n` values, and a message for each position where there are bytes that are not UTF-8; the value is null there.
     """
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType):
-        return plain_column(pa.chunked_array([chunk.storage for chunk in column.chunks], kind.storage_type))
+        return plain_column(pa.chunked_array([chunk.storage for chunk in column.chunks], kind.storage_type), text)
     if pa.types.is_dictionary(kind):
         if not (_is_bytes(kind.value_type) or pa.types.is_decimal(kind.value_type)):
             return column, {}
-        return plain_column(pa.chunked_array([chunk.dictionary_decode() for chunk in column.chunks], kind.value_type))
+        return plain_column(
+            pa.chunked_array([chunk.dictionary_decode() for chunk in column.chunks], kind.value_type), text
+        )
     if pa.types.is_null(kind):
         return pa.chunked_array([pa.nulls(len(column), pa.string())]), {}
     if pa.types.is_decimal(kind) and kind.scale <= 0:
         texts = [None if value is None else f"{value:f}" for value in column.to_pylist()]
         return pa.chunked_array([pa.array(texts, pa.string())]), {}
     if _is_bytes(kind):
-        return _decoded(column)
+        return _decoded(column, text)
     return column, {}
 
 
@@ -60,7 +65,7 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
 
 
-def _decoded(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, dict[int, str]]:
+def _decoded(column: pa.ChunkedArray, text: TextFormat) -> tuple[pa.ChunkedArray, dict[int, str]]:
     if not pa.types.is_fixed_size_binary(column.type):
         try:
             return column.cast(pa.string()), {}
@@ -73,5 +78,5 @@ def _decoded(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, dict[int, str]]:
             texts.append(None if value is None else value.decode("utf-8"))
         except UnicodeDecodeError as error:
             texts.append(None)
-            failures[position] = f"not UTF-8 (byte 0x{value[error.start]:02x}); save the file as UTF-8"
+            failures[position] = not_decodable(value[error.start], text)
     return pa.chunked_array([pa.array(texts, pa.string())]), failures

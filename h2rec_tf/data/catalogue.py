@@ -7,14 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from h2rec_tf.data.embeddings import read_embeddings
-from h2rec_tf.data.identifiers import factorize
+from h2rec_tf.data.identifiers import about_control, factorize, with_control
 from h2rec_tf.data.item_texts import DEFAULT_TITLE, item_categories, item_texts
 from h2rec_tf.data.item_vectors import parse_vectors
 from h2rec_tf.data.part_files import part_files
-from h2rec_tf.data.problems import DUPLICATE_ITEM, EMPTY_ID, MISSING_VECTOR, Problems
+from h2rec_tf.data.problems import CONTROL_CHARACTER, DUPLICATE_ITEM, EMPTY_ID, MISSING_VECTOR, Problems
 from h2rec_tf.data.sequences import Catalogue, catalogue_order
 from h2rec_tf.data.table import Table
 from h2rec_tf.data.tables import read_parts
+from h2rec_tf.data.text_format import TextFormat
 from h2rec_tf.errors import InputError
 from h2rec_tf.names import ITEM_ID
 
@@ -28,13 +29,14 @@ def read_catalogue(
     category_column: str = "",
     vector_column: str = "",
     embeddings_path: str | None = None,
+    text: TextFormat | None = None,
     max_bad_rows: int | None = 0,
 ) -> tuple[Catalogue, Problems]:
     """Reads all items that may be recommended.
 
-    Rows with a blank or repeated id (the first one counts) and, where vectors are given, items without a usable one
-    are rejected. Vectors of items that the file does not have are passed over. In a column that describes items, a
-    value that is no text is left out and counted; its row stays.
+    Rows with a blank id, one with a control character, or a repeated one (the first one counts) and, where vectors are
+    given, items without a usable one are rejected. Vectors of items that the file does not have are passed over. In a
+    column that describes items, a value that is no text is left out and counted; its row stays.
 
     Args:
         path: CSV, TSV, JSON Lines or Parquet: a file, or a folder or pattern of files.
@@ -44,6 +46,7 @@ def read_catalogue(
         category_column: name of a column of categories: text with "|" between them, or lists; "" means none.
         vector_column: name of a column of vectors; "" means none.
         embeddings_path: `.npz` or Parquet of vectors.
+        text: how CSV, TSV and JSON Lines are written; None finds out.
         max_bad_rows: rejected rows that are accepted; None sets no limit.
 
     Returns:
@@ -62,6 +65,7 @@ def read_catalogue(
         text_columns=text_columns,
         category_column=category_column,
         vector_column=vector_column,
+        text=text,
     )
     catalogue = catalogue_of(
         table,
@@ -87,8 +91,9 @@ def read_items(
     text_columns: Sequence[str],
     category_column: str,
     vector_column: str,
+    text: TextFormat | None = None,
 ) -> Table:
-    """What `catalogue_of` takes, from the files that `path` means; the columns are those of `read_catalogue`.
+    """What `catalogue_of` takes, from the files that `path` means; the columns and `text` are as in `read_catalogue`.
 
     Raises:
         InputError: a file cannot be used.
@@ -98,7 +103,7 @@ def read_items(
     if text_columns:
         # Then nothing else in the file decides anything.
         columns = [name for name in (*required, title_column, *text_columns, category_column) if name]
-    return read_parts(parts, path, columns, problems, required=required)
+    return read_parts(parts, path, columns, problems, required=required, text=text)
 
 
 def required_columns(*, item_column: str, vector_column: str) -> tuple[str, ...]:
@@ -138,7 +143,8 @@ def catalogue_of(
     problems.enforce(max_bad_rows)
     kept = np.flatnonzero(usable)
     if not len(kept):
-        raise InputError(f"{path}: no usable item is left of the file's rows ({problems.total:,} rejected)")
+        causes = f": {problems.causes()}" if problems.total else ""
+        raise InputError(f"{path}: no usable item is left of the file's rows ({problems.total:,} rejected){causes}")
     kept = kept[catalogue_order(item_ids[kept].tolist())]
     catalogue = Catalogue(
         item_ids[kept],
@@ -162,17 +168,26 @@ def _distinct_items(table: Table, item_column: str, problems: Problems) -> tuple
     blank = codes < 0
     first = np.zeros(len(codes), bool)
     first[np.unique(codes, return_index=True)[1]] = True
-    repeated = ~first & ~blank
-    for rejected, kind in ((blank, EMPTY_ID), (repeated, DUPLICATE_ITEM)):
+    odd = with_control(ids)
+    control = np.isin(codes, list(odd))
+    repeated = ~first & ~blank & ~control
+
+    def describe(row: int) -> str:
+        if codes[row] < 0:
+            return "empty item id"
+        item_id = ids[codes[row]]
+        return about_control(item_id, odd[codes[row]]) if codes[row] in odd else f"item '{item_id}' again"
+
+    for rejected, kind in ((blank, EMPTY_ID), (control, CONTROL_CHARACTER), (repeated, DUPLICATE_ITEM)):
         problems.add_rows(
             table.path,
             np.flatnonzero(rejected),
             table.locate,
             column=item_column,
             kind=kind,
-            describe=lambda row: "empty item id" if codes[row] < 0 else f"item '{ids[codes[row]]}' again",
+            describe=describe,
         )
-    rejected = blank | repeated
+    rejected = blank | control | repeated
     return table.without(rejected), ids[codes[~rejected]]
 
 

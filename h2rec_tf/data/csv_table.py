@@ -1,257 +1,171 @@
-"""Reading CSV and TSV: Arrow for the values, Python's csv module only to find line numbers for messages."""
+"""Reading CSV and TSV: block by block, Arrow for the values of records that are clean.
+
+Nothing here hands Python functions or files to Arrow: its threads may outlive the interpreter.
+"""
 
 from __future__ import annotations
 
-import array
-import contextlib
-import csv
-import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from h2rec_tf.data.problems import EMPTY_FILE, INVALID_UTF8, MALFORMED_ROW, Problem, Problems
-from h2rec_tf.data.source_file import TSV, SourceFile, reading
+from h2rec_tf.data.csv_blocks import BlockCleaner, CleanBlock, cut_place, line_count, with_one_byte
+from h2rec_tf.data.csv_header import Layout
+from h2rec_tf.data.problems import EMPTY_FILE, MALFORMED_ROW, UNREADABLE_FILE, Problem, Problems
+from h2rec_tf.data.source_file import SourceFile, reading
 from h2rec_tf.data.table import RowLocator, Table
-from h2rec_tf.errors import InputError
+from h2rec_tf.data.text_format import DOUBLE_QUOTES
 
-# No row may be longer than a block.
 _BLOCK_BYTES = 1 << 24
+# What Arrow reads at once, where no record can be longer.
+_ARROW_BYTES = 1 << 20
+_LONGEST_LINE = 1 << 24
 
 
 def read_csv(source: SourceFile, columns: Sequence[str] | None, problems: Problems) -> Table:
     """Reads columns as bytes, so that no value is guessed to be a number.
 
     Args:
-        source: the file; its first line that is not blank has the column names.
+        source: the file.
         columns: which to read, absent ones are passed over; None reads every named one.
-        problems: takes rows with another number of fields than the header.
+        problems: takes rows with another number of fields than the header, and rows with quotes that do not pair up.
 
     Raises:
-        InputError: no rows, a column name that stands twice, or quotes that do not pair up.
+        InputError: no rows, a column name that stands twice, no telling whether the first row is a header.
     """
-    layout = _Layout.read(source, columns)
-    values: dict[str, pa.ChunkedArray] = {}
-    malformed = 0
-    if layout.places:
-        with _opened(source, layout) as (reader, counted):
-            arrow = reader.read_all()
-            malformed = len(counted)
-        values = {name: arrow[place] for name, place in layout.places.items()}
-    lines = _Lines(source, layout.delimiter, layout.width)
-    if malformed:
-        rows, fields = lines.malformed()
-        problems.add_rows(
-            source.path,
-            np.arange(len(rows)),
-            rows.__getitem__,
-            column="",
-            kind=MALFORMED_ROW,
-            describe=lambda place: _about_fields(fields[place], layout.width),
-        )
-    return Table(source.path, layout.available, values, lines.locate)
+    tables = list(csv_batches(source, columns, problems))
+    first = np.cumsum([0, *(len(table) for table in tables)])
+
+    def locate(positions: np.ndarray) -> np.ndarray:
+        rows = np.empty(len(positions), np.int64)
+        owner = np.searchsorted(first, positions, side="right") - 1
+        for number in np.unique(owner).tolist():
+            rows[owner == number] = tables[number].locate(positions[owner == number] - first[number])
+        return rows
+
+    values = {
+        name: pa.chunked_array([chunk for table in tables for chunk in table.columns[name].chunks], pa.binary())
+        for name in tables[0].columns
+    }
+    found = sum(table.rows_in_file for table in tables)
+    return Table(source.path, tables[0].available, values, locate, {}, found, tables[0].hint, source.text)
 
 
-def csv_batches(source: SourceFile, columns: Sequence[str]) -> Iterator[tuple[Table, int]]:
-    """As `read_csv`, in tables of a bounded size, each with the number of malformed rows met since the last one.
-
-    Row numbers of the tables count well-formed records from 0; `csv_lines` turns them into line numbers and describes
-    the malformed rows.
+def csv_batches(source: SourceFile, columns: Sequence[str] | None, problems: Problems) -> Iterator[Table]:
+    """As `read_csv`, in tables of a bounded size, at least one; `problems` takes a table's rows before it comes.
 
     Raises:
         InputError: as `read_csv`.
     """
-    layout = _Layout.read(source, columns)
-    if not layout.places:
-        yield Table(source.path, layout.available, {}, _as_they_are), 0
-        return
-    first = seen = 0
-    with _opened(source, layout) as (reader, counted):
-        for batch in reader:
-            table = pa.Table.from_batches([batch])
-            values = {name: table[place] for name, place in layout.places.items()}
-            yield Table(source.path, layout.available, values, _counted_from(first)), len(counted) - seen
-            first, seen = first + batch.num_rows, len(counted)
-    if len(counted) > seen:
-        empty = {name: pa.chunked_array([], pa.binary()) for name in layout.places}
-        yield Table(source.path, layout.available, empty, _as_they_are), len(counted) - seen
+    with reading(source.path), source.open() as file:
+        start = file.read(_BLOCK_BYTES)
+        layout, place = Layout.read(source, start, columns)
+        if not layout.places:
+            yield Table(source.path, layout.available, {}, _counted_from(0), {}, 0, layout.hint, source.text)
+            return
+        line, rows = line_count(start[:place]), 0
+        for block, last, returned in _blocks(file, start[place:], source.path):
+            table, clean, consumed, passed = _read(block, layout, last)
+            if consumed < len(block):
+                returned.append(block[consumed:])
+            found = len(table) + sum(rejected.rows for rejected in clean.rejected)
+            _report(source, layout, clean, line, problems)
+            lines = clean.lines
+            locate = _counted_from(line + 1) if lines is None else _looked_up(lines + line + 1)
+            values = {name: table[str(place)] for name, place in layout.places.items()}
+            yield Table(source.path, layout.available, values, locate, {}, found, layout.hint, source.text)
+            line += passed
+            rows += found
+        if not rows:
+            what = "no row" if layout.headless else "a header and no row below it"
+            raise Problem(source.path, None, "", EMPTY_FILE, f"there is {what}").error()
 
 
-def csv_lines(source: SourceFile, records: Sequence[int], malformed: int) -> tuple[dict[int, int], list[Problem]]:
-    """Line numbers of well-formed records (counted from 0), and the first `malformed` malformed rows, by one scan."""
-    layout = _Layout.read(source, ())
-    wanted = set(records)
-    lines: dict[int, int] = {}
-    problems: list[Problem] = []
-    record = 0
-    with _records(source, layout.delimiter) as numbered:
-        next(numbered)
-        for line, fields in numbered:
-            if len(lines) == len(wanted) and len(problems) == malformed:
-                break
-            if len(fields) == layout.width:
-                if record in wanted:
-                    lines[record] = line
-                record += 1
-            elif len(problems) < malformed:
-                message = _about_fields(len(fields), layout.width)
-                problems.append(Problem(source.path, line, "", MALFORMED_ROW, message))
-    return lines, problems
+def _blocks(file: BinaryIO, start: bytes, path: str) -> Iterator[tuple[bytes, bool, list[bytes]]]:
+    """Blocks of whole lines, whether each is the last one, and a list that takes what belongs to the next one."""
+    buffer, last = start, False
+    while not last:
+        more = file.read(_BLOCK_BYTES)
+        # There is a last block, though an empty one, after the end is known.
+        last = not more
+        place = len(buffer) if last else cut_place(buffer)
+        if place:
+            returned: list[bytes] = []
+            yield buffer[:place], last, returned
+            buffer = b"".join([*returned, buffer[place:]])
+        if len(buffer) > _LONGEST_LINE:
+            message = f"a line of more than {_LONGEST_LINE >> 20} MiB, so this is no CSV or TSV; check the file"
+            raise Problem(path, None, "", UNREADABLE_FILE, message).error()
+        buffer += more
 
 
-def _about_fields(found: int, width: int) -> str:
-    return f"{found} fields, the header has {width}"
+def _read(block: bytes, layout: Layout, last: bool) -> tuple[pa.Table, CleanBlock, int, int]:
+    """Arrow's table of a block, what was left out of it, and how many of its bytes and lines that is."""
+    text, delimiter = with_one_byte(block, layout.delimiter)
+    cleaner = BlockCleaner(
+        width=layout.width,
+        delimiter=delimiter,
+        quoting=layout.quoting,
+        trusting=layout.text.quoting == DOUBLE_QUOTES,
+        used={int(place) for place in layout.places.values()},
+        remedies=(f"{layout.text.flags}quoting none", f"{layout.text.flags}quoting double"),
+    )
+    quotes = cleaner.quotes(text)
+    lines = line_count(text)
+    if not quotes or cleaner.tidy(text):
+        try:
+            table = _parsed(text, delimiter, layout, quotes=quotes, at_once=_ARROW_BYTES)
+        except pa.ArrowInvalid:
+            pass
+        else:
+            # Blank lines make the difference.
+            if len(table) == lines:
+                return table, CleanBlock(text, None), len(block), lines
+    clean, consumed = cleaner.clean(text, last=last)
+    table = _parsed(clean.content, delimiter, layout, quotes=quotes, at_once=len(clean.content) + 1)
+    if consumed < len(text):
+        # That is so only where quotes count, and there the delimiter is one byte and the text is the block.
+        return table, clean, consumed, line_count(text[:consumed])
+    return table, clean, len(block), lines
 
 
-def _as_they_are(positions: np.ndarray) -> np.ndarray:
-    return positions
+def _parsed(content: bytes, delimiter: bytes, layout: Layout, *, quotes: bool, at_once: int) -> pa.Table:
+    if not content.strip(b"\r\n"):
+        return pa.table({place: pa.chunked_array([], pa.binary()) for place in layout.places.values()})
+    return arrow_csv.read_csv(
+        pa.BufferReader(content),
+        read_options=arrow_csv.ReadOptions(
+            column_names=[str(place) for place in range(layout.width)],
+            use_threads=False,
+            block_size=at_once,
+        ),
+        parse_options=arrow_csv.ParseOptions(
+            delimiter=delimiter.decode("ascii"), quote_char='"' if quotes else False, newlines_in_values=quotes
+        ),
+        convert_options=arrow_csv.ConvertOptions(
+            include_columns=list(layout.places.values()),
+            column_types={place: pa.binary() for place in layout.places.values()},
+            strings_can_be_null=False,
+        ),
+    )
+
+
+def _report(source: SourceFile, layout: Layout, clean: CleanBlock, line: int, problems: Problems) -> None:
+    for rejected in clean.rejected:
+        column = "" if rejected.column is None else layout.names[rejected.column]
+        message = rejected.message
+        problems.add(Problem(source.path, line + rejected.line + 1, column, MALFORMED_ROW, message), rows=rejected.rows)
+    problems.note(
+        f"rows of {source.path} with a quote that does not close, in a column that is not used", clean.odd_quotes
+    )
 
 
 def _counted_from(first: int) -> RowLocator:
     return lambda positions: positions + first
 
 
-@dataclasses.dataclass(frozen=True)
-class _Layout:
-    """What the header says.
-
-    Attributes:
-        delimiter: between fields.
-        width: fields in a row.
-        header_line: line of the header.
-        available: all column names that are not blank.
-        places: name -> place of its column, as text, for the columns to read.
-    """
-
-    delimiter: str
-    width: int
-    header_line: int
-    available: list[str]
-    places: dict[str, str]
-
-    @classmethod
-    def read(cls, source: SourceFile, columns: Sequence[str] | None) -> _Layout:
-        delimiter = "\t" if source.format == TSV else ","
-        with reading(source.path):
-            names, header_line = _header(source, delimiter)
-        wanted = [name for name in dict.fromkeys(names) if name and (columns is None or name in columns)]
-        for name in wanted:
-            if names.count(name) > 1:
-                raise Problem(source.path, header_line, name, MALFORMED_ROW, "the header has this name twice").error()
-        places = {name: str(names.index(name)) for name in wanted}
-        return cls(delimiter, len(names), header_line, [name for name in names if name], places)
-
-
-def _header(source: SourceFile, delimiter: str) -> tuple[list[str], int]:
-    """Column names and the line they stand on."""
-    with _records(source, delimiter) as records:
-        line, names = next(records)
-        if any("\udc80" <= character <= "\udcff" for name in names for character in name):
-            message = "the header is not UTF-8; save the file as UTF-8"
-            raise Problem(source.path, line, "", INVALID_UTF8, message).error()
-        if next(records, None) is None:
-            raise Problem(source.path, None, "", EMPTY_FILE, "there is a header and no row below it").error()
-    return [name.strip() for name in names], line
-
-
-@contextlib.contextmanager
-def _opened(source: SourceFile, layout: _Layout) -> Iterator[tuple[arrow_csv.CSVStreamingReader, list[None]]]:
-    """Arrow's reader of the wanted columns as bytes, and a list with one entry for each malformed row met so far."""
-    malformed: list[None] = []
-
-    def pass_over(row: arrow_csv.InvalidRow) -> str:
-        malformed.append(None)
-        return "skip"
-
-    with reading(source.path):
-        try:
-            # Arrow's own stream: its reading thread and a Python file can wait for each other for ever after an error.
-            with pa.input_stream(source.path, compression="gzip" if source.gzipped else None) as file:
-                yield (
-                    arrow_csv.open_csv(
-                        file,
-                        read_options=arrow_csv.ReadOptions(
-                            column_names=[str(place) for place in range(layout.width)],
-                            skip_rows=layout.header_line,
-                            use_threads=False,
-                            block_size=_BLOCK_BYTES,
-                        ),
-                        parse_options=arrow_csv.ParseOptions(
-                            delimiter=layout.delimiter, newlines_in_values=True, invalid_row_handler=pass_over
-                        ),
-                        convert_options=arrow_csv.ConvertOptions(
-                            include_columns=list(layout.places.values()),
-                            column_types={place: pa.binary() for place in layout.places.values()},
-                            strings_can_be_null=False,
-                        ),
-                    ),
-                    malformed,
-                )
-        except pa.ArrowInvalid as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{source.path}: not readable as {source.format}: {reason}; check the quotes") from error
-        except OSError:
-            # Python's gzip says better than Arrow what is wrong with a stream.
-            source.read_through()
-            raise
-
-
-class _Lines:
-    """Line numbers of a file's records, found by one scan on first need."""
-
-    def __init__(self, source: SourceFile, delimiter: str, width: int):
-        self._source = source
-        self._delimiter = delimiter
-        self._width = width
-        self._scanned: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
-
-    def locate(self, records: np.ndarray) -> np.ndarray:
-        """int64 first line of each well-formed record, by its place among those."""
-        return self._scan()[0][records]
-
-    def malformed(self) -> tuple[np.ndarray, np.ndarray]:
-        """int64 first lines of the other records, and their numbers of fields."""
-        return self._scan()[1:]
-
-    def _scan(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        if self._scanned is None:
-            good, bad, fields_of_bad = array.array("q"), array.array("q"), array.array("q")
-            with _records(self._source, self._delimiter) as records:
-                next(records)
-                for line, fields in records:
-                    if len(fields) == self._width:
-                        good.append(line)
-                    else:
-                        bad.append(line)
-                        fields_of_bad.append(len(fields))
-            self._scanned = np.asarray(good, np.int64), np.asarray(bad, np.int64), np.asarray(fields_of_bad, np.int64)
-        return self._scanned
-
-
-@contextlib.contextmanager
-def _records(source: SourceFile, delimiter: str) -> Iterator[Iterator[tuple[int, list[str]]]]:
-    """First line and fields of each record that is not a blank line, header included."""
-    limit = csv.field_size_limit(_BLOCK_BYTES)
-    try:
-        with reading(source.path), source.open_text() as text:
-            yield _numbered(csv.reader(_without_nul(text), delimiter=delimiter))
-    except csv.Error as error:
-        raise InputError(f"{source.path}: not readable as {source.format}: {error}; check the quotes") from error
-    finally:
-        csv.field_size_limit(limit)
-
-
-def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
-    last_line = 0
-    for fields in reader:
-        first_line, last_line = last_line + 1, reader.line_num
-        if fields:
-            yield first_line, fields
-
-
-def _without_nul(lines: Iterator[str]) -> Iterator[str]:
-    """Python 3.10's csv module refuses NUL characters."""
-    return (line.replace("\0", "\ufffd") for line in lines)
+def _looked_up(lines: np.ndarray) -> RowLocator:
+    return lambda positions: lines[positions]

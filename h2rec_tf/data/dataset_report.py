@@ -39,6 +39,7 @@ class DatasetReport:
     """Facts about interactions and items, before and after filtering, and all that was rejected.
 
     Attributes:
+        rows_in_file: rows of the interactions file, the rejected ones too.
         rows: usable rows of the interactions file.
         repeats: exact repeats (user, item, timestamp).
         repeats_kept: whether they stayed.
@@ -63,6 +64,7 @@ class DatasetReport:
         failure: why there is no data set; "" if there is.
     """
 
+    rows_in_file: int
     rows: int
     repeats: int
     repeats_kept: bool
@@ -90,6 +92,7 @@ class DatasetReport:
     def make(
         cls,
         *,
+        rows_in_file: int,
         rows: int,
         prepared: PreparedEvents,
         catalogue: Catalogue,
@@ -116,6 +119,7 @@ class DatasetReport:
             cold = int((dataset.popularity[dataset.test.targets] == 0).sum())
         quantiles = np.quantile(lengths, _QUANTILES, method="lower").tolist() if len(lengths) else []
         return cls(
+            rows_in_file=rows_in_file,
             rows=rows,
             repeats=prepared.repeats,
             repeats_kept=prepared.repeats_kept,
@@ -160,6 +164,10 @@ class DatasetReport:
         quantiles = ", ".join(f"{_quantile_name(share)} {length}" for share, length in self.history_quantiles.items())
         facts = [
             (
+                "rows in file",
+                f"{self.rows_in_file:,} ({self.rows:,} usable, {self.rows_in_file - self.rows:,} rejected)",
+            ),
+            (
                 "interactions",
                 f"{self.known.interactions:,} ({self.rows:,} usable rows, {self.repeats:,} exact repeats "
                 f"{'kept' if self.repeats_kept else 'dropped'})",
@@ -188,7 +196,7 @@ class DatasetReport:
             )
             facts.append(("cold test targets", f"{self.cold_test_targets:,}"))
         facts.extend((what, f"{count:,}, passed over") for what, count in self.problems.notes.items())
-        width = max(len(name) for name, _ in facts[:12])
+        width = max(len(name) for name, _ in facts[:13])
         return [f"{name:<{width}}  {value}" for name, value in facts]
 
     def _span(self) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
 from h2rec_tf.errors import InputError
+
+_CONTROL = "[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029]"
 
 
 def factorize(column: pa.ChunkedArray, *, path: str, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -46,6 +50,27 @@ def factorize(column: pa.ChunkedArray, *, path: str, name: str) -> tuple[np.ndar
 def folded(ids: np.ndarray) -> pa.Array:
     """The ids `[n]` without blanks at their edges and in small letters: equal where ids are easily taken for one."""
     return compute.utf8_lower(compute.utf8_trim_whitespace(pa.array(ids.tolist(), pa.large_string())))
+
+
+def with_control(ids: np.ndarray) -> dict[int, str]:
+    """Places of ids `[U]` that hold a line break or another control character, each with what it is.
+
+    Files of ids have one a line, and logs and tables show them: such an id would be read as two, or as another one.
+    """
+    found = compute.match_substring_regex(pa.array(ids, pa.large_string()), _CONTROL).to_numpy(zero_copy_only=False)
+    return {place: _named(ids[place]) for place in np.flatnonzero(found).tolist()}
+
+
+def _named(item_id: str) -> str:
+    character = next(character for character in item_id if re.match(_CONTROL, character))
+    if character in "\n\r\x85\u2028\u2029":
+        return "a line break"
+    return "a tab" if character == "\t" else f"the control character U+{ord(character):04X}"
+
+
+def about_control(item_id: str, what: str) -> str:
+    """The message on an id that `with_control` finds."""
+    return f"the id {item_id[:60]!r} has {what}; rename it"
 
 
 def is_string(kind: pa.DataType) -> bool:

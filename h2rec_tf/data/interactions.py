@@ -9,12 +9,21 @@ import numpy as np
 
 from h2rec_tf.config import DataConfig
 from h2rec_tf.data import timestamps as outcomes
-from h2rec_tf.data.identifiers import factorize
+from h2rec_tf.data.identifiers import about_control, factorize, with_control
 from h2rec_tf.data.ordering import SecondKey
-from h2rec_tf.data.problems import EMPTY_ID, NEGATIVE_TIMESTAMP, ORDER_VALUE, TIMESTAMP, TIMESTAMP_RANGE, Problems
+from h2rec_tf.data.problems import (
+    CONTROL_CHARACTER,
+    EMPTY_ID,
+    NEGATIVE_TIMESTAMP,
+    ORDER_VALUE,
+    TIMESTAMP,
+    TIMESTAMP_RANGE,
+    Problems,
+)
 from h2rec_tf.data.spellings import SpellingTally
 from h2rec_tf.data.table import RowLocator, Table
 from h2rec_tf.data.tables import read_table
+from h2rec_tf.data.text_format import TextFormat
 from h2rec_tf.data.timestamps import AUTO, parse_timestamps, parse_values
 from h2rec_tf.errors import InputError
 from h2rec_tf.names import ITEM_ID, USER_ID
@@ -87,6 +96,7 @@ class Interactions:
         path: the file.
         locate: int positions `[m]` -> places, as those of a table.
         problems: rows rejected so far.
+        rows_in_file: all rows of the file, the rejected ones too.
     """
 
     users: np.ndarray
@@ -102,6 +112,7 @@ class Interactions:
     spelling_rows: dict[str, int] = dataclasses.field(default_factory=dict)
     locate: RowLocator = _from_one
     problems: Problems = dataclasses.field(default_factory=Problems)
+    rows_in_file: int = 0
 
     def __len__(self) -> int:
         return len(self.users)
@@ -120,24 +131,28 @@ class Interactions:
         )
 
 
-def read_interactions(path: str, columns: Columns = Columns(), *, max_bad_rows: int | None = 0) -> Interactions:
+def read_interactions(
+    path: str, columns: Columns = Columns(), *, text: TextFormat | None = None, max_bad_rows: int | None = 0
+) -> Interactions:
     """Reads users, items and times; rows without one of them are rejected.
 
     Args:
         path: CSV, TSV, JSON Lines or Parquet: a file, or a folder or pattern of files.
         columns: names and unit.
+        text: how CSV, TSV and JSON Lines are written; None finds out.
         max_bad_rows: rejected rows that are accepted; None sets no limit.
 
     Raises:
         InputError: the file cannot be used, more rows are rejected, or none is left.
     """
     problems = Problems()
-    table = read_table(path, columns.names, problems)
+    table = read_table(path, columns.names, problems, text=text)
     rows = usable_rows(table, columns, problems)
     problems.enforce(max_bad_rows)
     kept = rows.kept
     if not len(kept):
-        raise no_usable_row(path, problems.total)
+        raise no_usable_row(path, problems)
+    check_count(path, rows_in_file=table.rows_in_file, usable=len(kept), rejected=problems.total)
     return Interactions(
         rows.users,
         rows.items,
@@ -152,6 +167,7 @@ def read_interactions(path: str, columns: Columns = Columns(), *, max_bad_rows: 
         spelling_rows=_first_rows(table, rows.spellings),
         locate=table.locate if len(kept) == len(table) else lambda positions: table.locate(kept[positions]),
         problems=problems,
+        rows_in_file=table.rows_in_file,
     )
 
 
@@ -207,6 +223,16 @@ def usable_rows(table: Table, columns: Columns, problems: Problems) -> UsableRow
 
     reject(users < 0, columns.user, EMPTY_ID, lambda row: "empty user id")
     reject(items < 0, columns.item, EMPTY_ID, lambda row: "empty item id")
+    for codes, ids, column in ((users, user_ids, columns.user), (items, item_ids, columns.item)):
+        odd = with_control(ids)
+        if odd:
+            reject(
+                np.isin(codes, list(odd)),
+                column,
+                CONTROL_CHARACTER,
+                # Bound here, as the loop goes on.
+                lambda row, codes=codes, ids=ids, odd=odd: about_control(ids[codes[row]], odd[codes[row]]),
+            )
     if columns.timestamp is not None:
         for kind, which in _TIME_PROBLEMS.items():
             reject(
@@ -247,9 +273,21 @@ def _first_rows(table: Table, spellings: SpellingTally | None) -> dict[str, int]
     return dict(zip(spellings.first, rows.tolist(), strict=True))
 
 
-def no_usable_row(path: str, rejected: int) -> InputError:
-    """The error where every row of the input was rejected."""
-    return InputError(f"{path}: no usable row is left ({rejected:,} rejected)")
+def no_usable_row(path: str, problems: Problems) -> InputError:
+    """The error where every row of the input was rejected; it has the causes."""
+    if not problems.total:
+        return InputError(f"{path}: no usable row is left (0 rejected)")
+    return InputError(f"{path}: no usable row is left ({problems.total:,} rejected): {problems.causes()}")
+
+
+def check_count(path: str, *, rows_in_file: int, usable: int, rejected: int) -> None:
+    """Checks that no row was lost.
+
+    Raises:
+        RuntimeError: rows are neither usable nor rejected, which is a fault of this package.
+    """
+    if usable + rejected != rows_in_file:
+        raise RuntimeError(f"{path}: {rows_in_file:,} rows, but {usable:,} usable and {rejected:,} rejected ones")
 
 
 _TIME_PROBLEMS = {

@@ -50,7 +50,13 @@ def joined(
     problems.note(f"columns of {path} in names of folders, which are not read", len(in_folders.keys() - names.keys()))
     unread.update({name: reason for name, reason in in_folders.items() if name not in names})
     return dataclasses.replace(
-        tables[0], path=path, available=list(names), columns=columns, locate=_places(tables), unread=unread
+        tables[0],
+        path=path,
+        available=list(names),
+        columns=columns,
+        locate=_places(tables),
+        unread=unread,
+        rows_in_file=sum(table.rows_in_file for table in tables),
     )
 
 

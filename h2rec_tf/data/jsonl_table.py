@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from h2rec_tf.data.jsonl_columns import DescribingColumn, RequiredKinds
 from h2rec_tf.data.problems import EMPTY_FILE, INVALID_UTF8, MALFORMED_ROW, Problem, Problems
 from h2rec_tf.data.source_file import SourceFile, reading
 from h2rec_tf.data.table import Table, not_text
+from h2rec_tf.data.text_format import not_decodable
 from h2rec_tf.errors import InputError
 
 _CHUNK = 1 << 16
@@ -35,7 +37,7 @@ def read_jsonl(
     Raises:
         InputError: no line holds an object.
     """
-    reader = _Lines(source.path)
+    reader = _Lines(source)
     needed: dict[str, list[Any]] = {}
     describing: dict[str, DescribingColumn] = {}
     lines: list[int] = []
@@ -56,14 +58,15 @@ def read_jsonl(
             for name, described in describing.items():
                 described.extend(reader.shared(record.get(name)) for _, record in chunk)
             lines.extend([line for line, _ in chunk])
-    reader.report(problems)
+    failed = reader.report(problems)
     if not lines:
         raise _no_object(source)
     kinds = {name: RequiredKinds() for name in needed}
     for name, known in needed.items():
         kinds[name].add(known)
     arrays, unread = _described(describing, source.path, problems, asked=columns is not None)
-    return _table(source, list(available), lines, needed, kinds, problems, described=arrays, unread=unread)
+    table = _table(source, list(available), lines, needed, kinds, problems, described=arrays, unread=unread)
+    return dataclasses.replace(table, rows_in_file=len(lines) + failed)
 
 
 def _described(
@@ -92,21 +95,21 @@ def jsonl_batches(source: SourceFile, columns: Sequence[str], problems: Problems
     kinds: dict[str, RequiredKinds] = {}
     available: dict[str, None] = {}
     with reading(source.path), source.open() as file:
-        for chunk in _chunks(_Lines(source.path).objects(file)):
+        for chunk in _chunks(_Lines(source).objects(file)):
             names = dict.fromkeys(itertools.chain.from_iterable(record for _, record in chunk))
             available.update(names)
             for name in names:
                 if name in columns:
                     kinds.setdefault(name, RequiredKinds()).add([record.get(name) for _, record in chunk])
     if not available:
-        _Lines(source.path).report(problems)
+        _Lines(source).report(problems)
         raise _no_object(source)
-    reader = _Lines(source.path)
+    reader = _Lines(source)
     with reading(source.path), source.open() as file:
         for chunk in _chunks(reader.objects(file)):
             values = {name: [reader.shared(record.get(name)) for _, record in chunk] for name in kinds}
-            yield _table(source, list(available), [line for line, _ in chunk], values, kinds, problems)
-            reader.report(problems)
+            table = _table(source, list(available), [line for line, _ in chunk], values, kinds, problems)
+            yield dataclasses.replace(table, rows_in_file=len(chunk) + reader.report(problems))
     reader.report(problems)
 
 
@@ -142,8 +145,9 @@ def _table(
 class _Lines:
     """Parses lines and keeps what is wrong with them."""
 
-    def __init__(self, path: str):
-        self._path = path
+    def __init__(self, source: SourceFile):
+        self._path = source.path
+        self._text = source.text
         self._failures: list[tuple[int, str, str]] = []
         self._strings: dict[str, str] = {}
 
@@ -157,8 +161,7 @@ class _Lines:
                     continue
                 record = loads(text)
             except UnicodeDecodeError as error:
-                message = f"not UTF-8 (byte 0x{line[error.start]:02x}); save the file as UTF-8"
-                self._failures.append((number, INVALID_UTF8, message))
+                self._failures.append((number, INVALID_UTF8, not_decodable(line[error.start], self._text)))
             except (ValueError, RecursionError) as error:
                 self._failures.append((number, MALFORMED_ROW, f"not JSON: {error}"))
             else:
@@ -171,8 +174,9 @@ class _Lines:
         """Equal strings as one object, so that repeated ids take no memory."""
         return self._strings.setdefault(value, value) if type(value) is str else value
 
-    def report(self, problems: Problems) -> None:
-        """Hands over the failures since the last report."""
+    def report(self, problems: Problems) -> int:
+        """Hands over the failures since the last report, and says how many these are."""
+        count = len(self._failures)
         for kind in (INVALID_UTF8, MALFORMED_ROW):
             failures = {number: message for number, failed, message in self._failures if failed == kind}
             numbers = np.asarray(list(failures), np.int64)
@@ -180,6 +184,7 @@ class _Lines:
                 self._path, numbers, lambda rows: rows, column="", kind=kind, describe=failures.__getitem__
             )
         self._failures.clear()
+        return count
 
 
 def _chunks(records: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[list[tuple[int, dict[str, Any]]]]:

@@ -13,6 +13,7 @@ from h2rec_tf.data.interactions import Columns, read_interactions
 from h2rec_tf.data.problems import Problems
 from h2rec_tf.data.sequences import Dataset
 from h2rec_tf.data.tallies import EventTally
+from h2rec_tf.data.text_format import catalogue_format, interactions_format
 from h2rec_tf.errors import InputError
 
 
@@ -55,10 +56,11 @@ def examine_dataset(
         category_column=config.category_column,
         vector_column=config.vector_column,
         embeddings_path=embeddings_path,
+        text=catalogue_format(config),
         max_bad_rows=None,
     )
     columns = Columns.of(config)
-    interactions = read_interactions(interactions_path, columns, max_bad_rows=None)
+    interactions = read_interactions(interactions_path, columns, text=interactions_format(config), max_bad_rows=None)
     prepared = prepare_events(
         interactions,
         catalogue,
@@ -81,6 +83,7 @@ def examine_dataset(
     except InputError as error:
         failure = str(error)
     report = DatasetReport.make(
+        rows_in_file=interactions.rows_in_file,
         rows=len(interactions),
         prepared=prepared,
         catalogue=catalogue,

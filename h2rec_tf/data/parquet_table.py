@@ -33,7 +33,8 @@ def read_parquet(source: SourceFile, columns: Sequence[str] | None) -> Table:
     with _opened(source) as file:
         wanted, unread = _wanted(source.path, file.schema_arrow, columns)
         names, values = file.schema_arrow.names, file.read(columns=wanted)
-    return Table(source.path, names, {name: values[name] for name in wanted}, _counted_from(1), unread)
+    found = {name: values[name] for name in wanted}
+    return Table(source.path, names, found, _counted_from(1), unread, rows_in_file=len(values))
 
 
 def parquet_batches(source: SourceFile, columns: Sequence[str], rows: int) -> Iterator[Table]:
@@ -46,7 +47,7 @@ def parquet_batches(source: SourceFile, columns: Sequence[str], rows: int) -> It
             table = pa.Table.from_batches([batch])
             # Arrow reads "a.b" too where "a" is asked for.
             values = {name: table[name] for name in wanted}
-            yield Table(source.path, names, values, _counted_from(first), unread)
+            yield Table(source.path, names, values, _counted_from(first), unread, rows_in_file=batch.num_rows)
             first += batch.num_rows
 
 

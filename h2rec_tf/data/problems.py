@@ -17,6 +17,7 @@ TRUNCATED_GZIP = "truncated gzip"
 MALFORMED_ROW = "malformed row"
 INVALID_UTF8 = "invalid UTF-8"
 EMPTY_ID = "empty id"
+CONTROL_CHARACTER = "control character"
 TIMESTAMP = "unparsable timestamp"
 NEGATIVE_TIMESTAMP = "negative timestamp"
 TIMESTAMP_RANGE = "timestamp out of range"
@@ -29,6 +30,9 @@ VECTOR_VALUE = "vector value"
 
 # Records kept in memory; a file of millions of bad rows is counted in full but listed only so far.
 LISTED = 100_000
+# Kinds of problems that an error names where no row is left, and how many of the first records are looked at for them.
+_CAUSES = 3
+_LOOKED_AT = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +115,12 @@ class Problems:
                 part, row = place if isinstance(place, tuple) else (file, place)
                 self.records.append(Problem(part, row, column, kind, describe(position)))
 
+    def add(self, problem: Problem, *, rows: int = 1) -> None:
+        """Adds one record that counts for some rows."""
+        self.counts[problem.kind] = self.counts.get(problem.kind, 0) + rows
+        if len(self.records) < self._listed:
+            self.records.append(problem)
+
     def note(self, what: str, count: int) -> None:
         """Counts what was passed over without being wrong."""
         if count:
@@ -135,6 +145,13 @@ class Problems:
         """Records by file (in order of reading), then by row."""
         files = {file: place for place, file in enumerate(dict.fromkeys(record.file for record in self.records))}
         return sorted(self.records, key=lambda record: (files[record.file], record.row or 0))
+
+    def causes(self) -> str:
+        """The first rejected row of each kind, a few of them, as one line."""
+        first: dict[tuple[str, str], Problem] = {}
+        for record in self.ordered()[:_LOOKED_AT]:
+            first.setdefault((record.kind, record.column), record)
+        return "; ".join(str(record) for record in list(first.values())[:_CAUSES])
 
     def enforce(self, max_bad_rows: int | None) -> None:
         """Does nothing while at most `max_bad_rows` rows are rejected; None sets no limit.

@@ -13,6 +13,7 @@ import pyarrow as pa
 from h2rec_tf.data.arrow_columns import plain_column
 from h2rec_tf.data.part_files import folder_columns
 from h2rec_tf.data.problems import INVALID_UTF8, MISSING_COLUMN, Problem, Problems
+from h2rec_tf.data.text_format import UNSAID, TextFormat
 
 RowLocator = Callable[[np.ndarray], np.ndarray]
 
@@ -28,6 +29,9 @@ class Table:
         locate: int positions `[m]` of rows here -> int64 `[m]` row numbers in the file, from 1; of a table of several
             files, object `[m]` pairs of a file and a row number.
         unread: name -> why nothing can be read of a column.
+        rows_in_file: all rows that were met to get these, the rejected ones too.
+        hint: what may be wrong with how the file is read, where a column is missing; "" without an idea.
+        text: how the file is written, for messages.
     """
 
     path: str
@@ -35,6 +39,9 @@ class Table:
     columns: dict[str, pa.ChunkedArray]
     locate: RowLocator
     unread: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    rows_in_file: int = 0
+    hint: str = ""
+    text: TextFormat = UNSAID
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()))) if self.columns else 0
@@ -56,8 +63,9 @@ class Table:
         if reason:
             message = f"{reason}, or name another column with {option} NAME"
             raise Problem(self.path, None, column, MISSING_COLUMN, message).error()
-        near = _nearest(column, self.available)
+        near = "" if self.hint else _nearest(column, self.available)
         hint = f"did you mean `{near}`? then pass {option} {near}" if near else f"name the right one with {option} NAME"
+        hint = self.hint or hint
         hint += f"; {otherwise}" if otherwise else ""
         message = f"missing column `{column}`; the file has {', '.join(self.available)}; {hint}"
         raise Problem(self.path, None, "", MISSING_COLUMN, message).error()
@@ -81,7 +89,7 @@ class Table:
         columns = dict(self.columns)
         rejected = np.zeros(len(self), bool)
         for name, column in self.columns.items():
-            columns[name], failures = plain_column(column)
+            columns[name], failures = plain_column(column, self.text)
             if required is not None and name not in required:
                 problems.note(not_text(name, self.path), len(failures))
                 continue

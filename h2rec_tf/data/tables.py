@@ -12,11 +12,17 @@ from h2rec_tf.data.part_files import part_files
 from h2rec_tf.data.problems import Problems
 from h2rec_tf.data.source_file import JSONL, PARQUET, SourceFile
 from h2rec_tf.data.table import Table
+from h2rec_tf.data.text_format import TextFormat
 from h2rec_tf.errors import EmptyFileError
 
 
 def read_table(
-    path: str, columns: Sequence[str] | None, problems: Problems, *, required: Sequence[str] | None = None
+    path: str,
+    columns: Sequence[str] | None,
+    problems: Problems,
+    *,
+    required: Sequence[str] | None = None,
+    text: TextFormat | None = None,
 ) -> Table:
     """Reads CSV, TSV, JSON Lines or Parquet, the text formats also gzipped.
 
@@ -26,6 +32,7 @@ def read_table(
         problems: takes rejected rows, and notes on values that were left out.
         required: columns that a row needs: an odd value in one of these rejects the row, in others it is left out.
             None means all.
+        text: how CSV, TSV and JSON Lines are written; None finds out.
 
     Returns:
         At least one row was in the file, though all may be rejected. No column has bytes.
@@ -33,7 +40,7 @@ def read_table(
     Raises:
         InputError: the file is missing, empty, damaged or not of its format, or files do not go together.
     """
-    return read_parts(part_files(path), path, columns, problems, required=required)
+    return read_parts(part_files(path), path, columns, problems, required=required, text=text)
 
 
 def read_parts(
@@ -43,6 +50,7 @@ def read_parts(
     problems: Problems,
     *,
     required: Sequence[str] | None = None,
+    text: TextFormat | None = None,
 ) -> Table:
     """As `read_table`, from the files that `path` means.
 
@@ -52,13 +60,13 @@ def read_parts(
         InputError: as `read_table`.
     """
     if list(parts) == [path]:
-        return _read(path, columns, problems, required)[0]
+        return _read(path, columns, problems, required, text)[0]
     tables: list[Table] = []
     formats: list[tuple[str, str]] = []
     empty: list[tuple[str, EmptyFileError]] = []
     for part in parts:
         try:
-            table, form = _read(part, columns, problems, required)
+            table, form = _read(part, columns, problems, required, text)
         except EmptyFileError as error:
             empty.append((part, error))
         else:
@@ -68,16 +76,16 @@ def read_parts(
         raise empty[0][1]
     check_formats(formats)
     for part, error in empty:
-        if not is_bare(part, tables[0].available):
+        if not is_bare(part, tables[0].available, text):
             raise error
     problems.note(f"files of {path} without a row", len(empty))
     return joined(tables, path, problems, required=required, sparse=formats[0][1] == JSONL)
 
 
-def is_bare(path: str, columns: Collection[str]) -> bool:
+def is_bare(path: str, columns: Collection[str], text: TextFormat | None = None) -> bool:
     """Whether a file without rows has nothing in it, or a header with these columns: then it is one of a set."""
     try:
-        source = SourceFile.detect(path)
+        source = SourceFile.detect(path, text)
     except EmptyFileError:
         return True
     if source.format in (JSONL, PARQUET):
@@ -88,9 +96,13 @@ def is_bare(path: str, columns: Collection[str]) -> bool:
 
 
 def _read(
-    path: str, columns: Sequence[str] | None, problems: Problems, required: Sequence[str] | None
+    path: str,
+    columns: Sequence[str] | None,
+    problems: Problems,
+    required: Sequence[str] | None,
+    text: TextFormat | None,
 ) -> tuple[Table, str]:
-    source = SourceFile.detect(path)
+    source = SourceFile.detect(path, text)
     if source.format == PARQUET:
         table = read_parquet(source, columns)
     elif source.format == JSONL:

@@ -175,14 +175,16 @@ def test_rejected_rows_are_listed_as_the_loader_lists_them(items: tuple[str, Any
     path = tmp_path / "events.csv"
     # A quoted line break and a blank line: records are not lines.
     path.write_text(
-        'user_id,item_id,timestamp\n"a\nb",ä,1\n\na,nowhere,2\nx,y\na,ä,soon\na,12,1\na,ä,2\na,ä,3\na,12,-1\n,ä,3\n'
+        'note,user_id,item_id,timestamp\n"a\nb",b,ä,1\n\n,a,nowhere,2\nx,y\n,a,ä,soon\n,a,12,1\n,a,ä,2\n,a,ä,3\n,a,12,-1\n'
+        ',,ä,3\n,"c\nd",ä,3\n"open,a,ä,4\n"doubt" or,"not,ä,5\n'
     )
     config = DataConfig(max_bad_rows=9)
     _, report = load_dataset(str(path), items[0], config=config)
     found = read_rejected(ingest(str(path), items[1], config, tmp_path))
     expected = [problem.to_dict() for problem in report.problems.ordered()]
     assert sorted(found, key=lambda row: row["row"]) == expected
-    assert [row["row"] for row in expected] == [5, 6, 7, 11, 12]
+    assert [row["row"] for row in expected] == [5, 6, 7, 11, 12, 13, 16]
+    assert (report.rows, report.rows_in_file) == (6, 12)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,12 @@ _SETTINGS = (
     "text_columns",
     "category_column",
     "vector_column",
+    "catalogue_delimiter",
+    "catalogue_columns",
+    "catalogue_header",
+    "catalogue_quoting",
+    "catalogue_encoding",
+    "encoding",
     "max_bad_rows",
 )
 

@@ -15,11 +15,9 @@ from apache_beam import pvalue
 from tfx.dsl.io import fileio
 
 from h2rec_tf.data.doubts import Doubt
-from h2rec_tf.data.problems import MALFORMED_ROW, Problem, Problems
-from h2rec_tf.data.stream import located
+from h2rec_tf.data.problems import UNKNOWN_ITEM, Problem, Problems
 from h2rec_tf.errors import InputError
 from tfx_pipeline.constants import is_query
-from tfx_pipeline.ingestion.sources import local_file
 
 # Tagged outputs of all steps: findings, numbers that are summed over the whole run, and what doubts are made of.
 FINDINGS = "findings"
@@ -28,8 +26,12 @@ TALLIES = "tallies"
 
 # Counters beside those of rejected rows.
 ROWS = "usable rows"
+ROWS_IN_FILES = "rows in files"
 REPEATS = "repeats"
 EMPTY_FILES = "files without a row"
+
+# Rejected rows of a piece that are described, however few are allowed.
+LEAST_LISTED = 100
 
 REJECTED_FILES = os.path.join("rejected", "rows.jsonl")
 _SUMMARY_FILE = "summary.json"
@@ -43,13 +45,11 @@ class Finding:
         source: path or query.
         problems: rows by kind, and the first of them as records.
         fatal: the error's text, or "".
-        exact: the row numbers are those of the file already.
     """
 
     source: str
     problems: Problems = dataclasses.field(default_factory=Problems)
     fatal: str = ""
-    exact: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Summary:
     Attributes:
         counts: counter -> sum.
         rejected: kind of problem -> rows.
-        first: the first rejected rows, by source and row.
+        first: rejected rows, by source and row: the first ones of each piece.
         fatal: errors that make a source unusable, in order of sources.
         doubts: what to look at before the data is used.
     """
@@ -86,15 +86,25 @@ class Summary:
             InputError: the message has the first problem, the count and the remedy.
         """
         if self.total:
-            problems = Problems()
-            problems.records = list(self.first)
-            problems.counts = {**self.rejected, "rows of other inputs": rejected_before}
+            problems = self.problems()
+            problems.counts["rows of other inputs"] = rejected_before
             problems.enforce(max_bad_rows)
+
+    def problems(self) -> Problems:
+        """The rejected rows: all counted, the first ones as records."""
+        problems = Problems()
+        problems.records, problems.counts = list(self.first), dict(self.rejected)
+        return problems
 
     @property
     def total(self) -> int:
         """Number of rejected rows."""
         return sum(self.rejected.values())
+
+    @property
+    def unknown_items(self) -> int:
+        """Rows that have all they need, and an item that is not in the catalogue."""
+        return self.rejected.get(UNKNOWN_ITEM, 0)
 
 
 def summarize(
@@ -119,14 +129,12 @@ def summarize(
         doubts: collection of `Doubt`, at most a few.
     """
     found = tuple(findings) | "AllFindings" >> beam.Flatten(pipeline=pipeline)
-    exact = found | "Exact" >> beam.FlatMap(lambda finding: finding.problems.records[:listed] if finding.exact else [])
-    other = (
+    problems = (
         found
         | "BySource" >> beam.FlatMap(_by_source, listed)
         | "GroupBySource" >> beam.GroupByKey()
-        | "Locate" >> beam.FlatMap(_located, listed)
+        | "FirstOfSource" >> beam.FlatMap(_first_of_source, listed)
     )
-    problems = (exact, other) | "AllProblems" >> beam.Flatten()
     _ = (
         problems
         | "ToJson" >> beam.Map(lambda problem: json.dumps(problem.to_dict(), ensure_ascii=False))
@@ -137,7 +145,7 @@ def summarize(
         | "AllCounts" >> beam.Flatten(pipeline=pipeline)
         | "SumCounts" >> beam.CombineGlobally(_sum_counts)
     )
-    first = problems | "First" >> beam.combiners.Top.Of(1, key=_reading_order, reverse=True)
+    first = problems | "First" >> beam.combiners.Top.Of(LEAST_LISTED, key=_reading_order, reverse=True)
     fatal = (
         found
         | "Fatal" >> beam.FlatMap(lambda finding: [(finding.source, finding.fatal)] if finding.fatal else [])
@@ -167,30 +175,18 @@ def read_summary(summary_dir: str) -> Summary:
     )
 
 
-def _by_source(finding: Finding, listed: int) -> Iterator[tuple[str, tuple[list[Problem], int]]]:
-    if finding.exact:
-        return
-    malformed = finding.problems.counts.get(MALFORMED_ROW, 0)
-    records = finding.problems.records[:listed]
-    # Malformed rows without a record are found by the scan that locates them.
-    unlisted = malformed - sum(record.kind == MALFORMED_ROW for record in records)
-    if records or malformed:
-        yield finding.source, (records, max(unlisted, 0))
+def _by_source(finding: Finding, listed: int) -> Iterator[tuple[str, list[Problem]]]:
+    if finding.problems.records:
+        yield finding.source, finding.problems.records[:listed]
 
 
-def _located(element: tuple[str, Iterable[tuple[list[Problem], int]]], listed: int) -> list[Problem]:
-    """The first rejected rows of one source, with their true row numbers."""
+def _first_of_source(element: tuple[str, Iterable[list[Problem]]], listed: int) -> list[Problem]:
+    """The first rejected rows of one source."""
     source, parts = element
     first: list[Problem] = []
-    malformed = 0
-    for records, count in parts:
+    for records in parts:
         first = heapq.nsmallest(listed, [*first, *records], key=lambda problem: problem.row or 0)
-        malformed += count
-    if is_query(source):
-        return [dataclasses.replace(problem, row=None) for problem in first]
-    with local_file(source) as path:
-        problems = located(path, first, min(malformed, listed))[:listed]
-    return [dataclasses.replace(problem, file=source) for problem in problems]
+    return [dataclasses.replace(problem, row=None) for problem in first] if is_query(source) else first
 
 
 def _reading_order(problem: Problem) -> tuple[str, int]:

@@ -9,13 +9,22 @@ from apache_beam import pvalue
 
 from h2rec_tf.config import DataConfig
 from h2rec_tf.data.dataset import nothing_left
-from h2rec_tf.data.interactions import Columns, no_usable_row
+from h2rec_tf.data.interactions import Columns, check_count, no_usable_row
 from h2rec_tf.data.splits import nobody_to_hold_out, nothing_to_train_on
+from h2rec_tf.data.text_format import interactions_format
 from h2rec_tf.errors import InputError
 from h2rec_tf.names import SPLITS, TEST, TRAIN, VALIDATION
 from tfx_pipeline.ingestion.cuts import temporal_cuts
 from tfx_pipeline.ingestion.doubts import interaction_doubts
-from tfx_pipeline.ingestion.findings import FINDINGS, REJECTED_FILES, ROWS, Summary, summarize
+from tfx_pipeline.ingestion.findings import (
+    FINDINGS,
+    LEAST_LISTED,
+    REJECTED_FILES,
+    ROWS,
+    ROWS_IN_FILES,
+    Summary,
+    summarize,
+)
 from tfx_pipeline.ingestion.groups import UNSETTLED, group_by_user, k_core
 from tfx_pipeline.ingestion.rows import read_rows
 from tfx_pipeline.ingestion.shards import WriteShard
@@ -57,9 +66,10 @@ def add_interactions(
         pipeline,
         sources,
         columns=columns,
+        text=interactions_format(data),
         catalogue=catalogue,
         shards=shards,
-        listed=data.max_bad_rows + 1,
+        listed=_listed(data),
     )
     events, repeats = group_by_user(
         checked.rows,
@@ -94,11 +104,16 @@ def add_interactions(
         pipeline,
         [*checked.findings, written[FINDINGS]],
         [*counts, written.examples],
-        listed=data.max_bad_rows + 1,
+        listed=_listed(data),
         rejected_prefix=os.path.join(uri, REJECTED_FILES),
         summary_dir=temporary,
         doubts=doubts,
     )
+
+
+def _listed(data: DataConfig) -> int:
+    """Rejected rows that are described: all that may be, and some causes where no row is left."""
+    return max(data.max_bad_rows + 1, LEAST_LISTED)
 
 
 def check_interactions(summary: Summary, source: str, *, data: DataConfig, rejected_before: int) -> None:
@@ -116,7 +131,10 @@ def check_interactions(summary: Summary, source: str, *, data: DataConfig, rejec
     summary.check_sources()
     counts = summary.counts
     if not counts.get(ROWS):
-        raise no_usable_row(source, summary.total)
+        raise no_usable_row(source, summary.problems())
+    check_count(
+        source, rows_in_file=counts[ROWS_IN_FILES], usable=counts[ROWS], rejected=summary.total - summary.unknown_items
+    )
     summary.check_limit(max_bad_rows=data.max_bad_rows, rejected_before=rejected_before)
     if counts.get(UNSETTLED):
         raise InputError(

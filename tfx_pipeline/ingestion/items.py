@@ -16,6 +16,7 @@ from h2rec_tf.data.doubts import about_catalogue
 from h2rec_tf.data.part_files import part_files
 from h2rec_tf.data.problems import Problems
 from h2rec_tf.data.sequences import Catalogue
+from h2rec_tf.data.text_format import catalogue_format
 from h2rec_tf.errors import InputError
 from tfx_pipeline.constants import QUERY_MARKER, is_query
 from tfx_pipeline.examples import encode_items
@@ -97,7 +98,7 @@ class _ReadItems(beam.DoFn):
             yield pvalue.TaggedOutput(FINDINGS, Finding(self._source, fatal=str(error)))
             return
         if problems.total:
-            yield pvalue.TaggedOutput(FINDINGS, Finding(self._source, problems, exact=True))
+            yield pvalue.TaggedOutput(FINDINGS, Finding(self._source, problems))
         for doubt in about_catalogue(catalogue, file=self._source, title_column=self._data.title_column):
             yield pvalue.TaggedOutput(TALLIES, doubt)
         batches = list(encode_items(catalogue))
@@ -129,7 +130,8 @@ class _ReadItems(beam.DoFn):
             problems = Problems()
             try:
                 if rows is None:
-                    table = read_items([copies[path] for path in files], self._source, problems, **columns)
+                    files = [copies[path] for path in files]
+                    table = read_items(files, self._source, problems, text=catalogue_format(data), **columns)
                 else:
                     available = tuple(dict.fromkeys(name for row in rows for name in row))
                     required = required_columns(item_column=columns["item_column"], vector_column=data.vector_column)

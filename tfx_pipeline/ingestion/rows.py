@@ -23,9 +23,10 @@ from h2rec_tf.data.sequences import catalogue_order
 from h2rec_tf.data.spellings import SpellingTally
 from h2rec_tf.data.stream import Piece, read_pieces
 from h2rec_tf.data.tables import is_bare
+from h2rec_tf.data.text_format import TextFormat
 from h2rec_tf.errors import EmptyFileError, InputError
 from tfx_pipeline.constants import QUERY_MARKER, is_query
-from tfx_pipeline.ingestion.findings import COUNTS, EMPTY_FILES, FINDINGS, ROWS, TALLIES, Finding
+from tfx_pipeline.ingestion.findings import COUNTS, EMPTY_FILES, FINDINGS, ROWS, ROWS_IN_FILES, TALLIES, Finding
 from tfx_pipeline.ingestion.sources import local_file
 
 # Rows of a query that are checked at once.
@@ -67,6 +68,7 @@ def read_rows(
     sources: list[str],
     *,
     columns: Columns,
+    text: TextFormat,
     catalogue: tuple[str, ...],
     shards: int,
     listed: int,
@@ -77,6 +79,7 @@ def read_rows(
         pipeline: to add to.
         sources: paths of files, or queries.
         columns: names.
+        text: how text files are written.
         catalogue: patterns of the files of item examples.
         shards: users are dealt to so many shards by hash.
         listed: rejected rows that are described for each piece; all are counted.
@@ -103,7 +106,9 @@ def read_rows(
             # Each file to any worker; then each piece.
             | "SpreadFiles" >> beam.Reshuffle()
             | "ReadPieces"
-            >> beam.ParDo(_ReadPieces(wanted, several=len(files) > 1)).with_outputs(FINDINGS, COUNTS, main="pieces")
+            >> beam.ParDo(_ReadPieces(wanted, text, several=len(files) > 1)).with_outputs(
+                FINDINGS, COUNTS, main="pieces"
+            )
         )
         parts.append(read.pieces)
         findings.append(read[FINDINGS])
@@ -133,7 +138,7 @@ def query_piece(rows: list[dict[str, Any]], source: str, wanted: tuple[str, ...]
     columns = {
         name: pa.chunked_array([pa.array([row.get(name) for row in rows])]) for name in available if name in wanted
     }
-    return Piece(source, available, columns, np.zeros(len(rows), np.int64), Problems())
+    return Piece(source, available, columns, np.zeros(len(rows), np.int64), Problems(), rows_in_file=len(rows))
 
 
 @functools.lru_cache(maxsize=1)
@@ -174,8 +179,9 @@ def _catalogue_index(patterns: tuple[str, ...]) -> dict[str, int]:
 class _ReadPieces(beam.DoFn):
     """Path -> pieces of the file; of several files, some may have no row."""
 
-    def __init__(self, columns: tuple[str, ...], *, several: bool):
+    def __init__(self, columns: tuple[str, ...], text: TextFormat, *, several: bool):
         self._columns = columns
+        self._text = text
         self._several = several
 
     def process(self, path: str) -> Iterator[Any]:
@@ -183,10 +189,14 @@ class _ReadPieces(beam.DoFn):
         try:
             with local_file(path) as local:
                 try:
-                    for piece in read_pieces(local, self._columns):
+                    for piece in read_pieces(local, self._columns, text=self._text):
                         yield dataclasses.replace(piece, path=path, problems=renamed(piece.problems, {local: path}))
                 except InputError as error:
-                    if self._several and isinstance(error, EmptyFileError) and is_bare(local, self._columns):
+                    if (
+                        self._several
+                        and isinstance(error, EmptyFileError)
+                        and is_bare(local, self._columns, self._text)
+                    ):
                         yield pvalue.TaggedOutput(COUNTS, {EMPTY_FILES: 1})
                         return
                     raise InputError(str(error).replace(local, path)) from error
@@ -222,7 +232,7 @@ class _CheckRows(beam.DoFn):
             return
         if problems.total:
             yield pvalue.TaggedOutput(FINDINGS, Finding(piece.path, problems))
-        yield pvalue.TaggedOutput(COUNTS, {ROWS: usable})
+        yield pvalue.TaggedOutput(COUNTS, {ROWS: usable, ROWS_IN_FILES: piece.rows_in_file})
         if spellings is not None:
             yield pvalue.TaggedOutput(TALLIES, spellings)
         yield from by_shard(rows, self._shards)

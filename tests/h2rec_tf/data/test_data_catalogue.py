@@ -12,6 +12,7 @@ from h2rec_tf.data.catalogue import read_catalogue
 from h2rec_tf.data.item_vectors import parse_vectors
 from h2rec_tf.data.problems import MISSING_VECTOR
 from h2rec_tf.data.sequences import catalogue_order
+from h2rec_tf.data.text_format import TextFormat
 from h2rec_tf.errors import InputError
 
 FRAME = pd.DataFrame(
@@ -39,7 +40,9 @@ def save(tmp_path, frame, name):
 
 @pytest.mark.parametrize("name", ["i.csv", "i.tsv", "i.jsonl", "i.parquet"])
 def test_formats_agree(tmp_path, name):
-    catalogue, problems = read_catalogue(save(tmp_path, FRAME, name))
+    # Without being told, quotes between tabs are text.
+    text = TextFormat(quoting="double") if name == "i.tsv" else None
+    catalogue, problems = read_catalogue(save(tmp_path, FRAME, name), text=text)
     assert problems.total == 0
     assert dict(zip(catalogue.item_ids, catalogue.texts, strict=True)) == TEXTS
     assert dict(zip(catalogue.item_ids, catalogue.titles, strict=True)) == TITLES

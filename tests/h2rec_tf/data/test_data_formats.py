@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from h2rec_tf.data.interactions import Interactions, read_interactions
 from h2rec_tf.data.problems import Problems
 from h2rec_tf.data.tables import read_table
+from h2rec_tf.data.text_format import TextFormat
 
-ROWS = [("007", "1.0", 5), ("7", "é,\t|", 1_400_000_000), ("NA", 'a "b" c', 0), ("u\nv", "nan", 3), ("007", "1.0", 5)]
+ROWS = [("007", "1.0", 5), ("7", "é,|", 1_400_000_000), ("NA", 'a "b" c', 0), ("u v", "nan", 3), ("007", "1.0", 5)]
 
 
 def as_rows(interactions: Interactions) -> list[tuple[str, str, int]]:
@@ -25,8 +26,12 @@ def as_rows(interactions: Interactions) -> list[tuple[str, str, int]]:
 
 
 def separated(delimiter: str) -> bytes:
+    rows = [("user_id", "item_id", "timestamp"), *ROWS]
+    if delimiter == "\t":
+        # Quotes are text between tabs.
+        return "".join("\t".join(map(str, row)) + "\r\n" for row in rows).encode()
     text = io.StringIO()
-    csv.writer(text, delimiter=delimiter).writerows([("user_id", "item_id", "timestamp"), *ROWS])
+    csv.writer(text, delimiter=delimiter).writerows(rows)
     return text.getvalue().encode()
 
 
@@ -52,6 +57,13 @@ def json_lines() -> bytes:
         ("byte_order_mark.csv", b"\xef\xbb\xbf" + separated(",")),
         ("byte_order_mark.jsonl", b"\xef\xbb\xbf" + json_lines()),
         ("unix_lines.csv", separated(",").replace(b"\r\n", b"\n")),
+        ("old_mac_lines.csv", separated(",").replace(b"\r\n", b"\r")),
+        ("old_mac_lines.tsv", separated("\t").replace(b"\r\n", b"\r")),
+        ("padded.csv.gz", gzip.compress(separated(",")) + bytes(512)),
+        (
+            "members_and_padding.jsonl.gz",
+            gzip.compress(json_lines()[:40]) + gzip.compress(json_lines()[40:]) + bytes(9),
+        ),
     ],
 )
 def test_text_formats_agree(tmp_path, name, content):
@@ -113,7 +125,7 @@ def test_csv_line_numbers(directory, rows, blanks, end):
     path = directory / "a.csv"
     path.write_bytes(text.encode())
     problems = Problems()
-    table = read_table(str(path), None, problems)
+    table = read_table(str(path), None, problems, text=TextFormat(quoting="double"))
     found = list(zip(*(table.columns[name].to_pylist() for name in "abc"), strict=True))
     assert found == [fields for _, fields in expected]
     assert table.locate(np.arange(len(table))).tolist() == [number for number, _ in expected]
