@@ -23,13 +23,21 @@ def data() -> None:
 def check(files: DataFiles, config: Config, show_all: bool, json_path: str | None) -> None:
     """Print what is in the files, what to look at twice, and every problem with file, row and column.
 
-    Ends with exit code 2 if more rows are bad than --max-bad-rows allows, or a file cannot be used at all.
+    Ends with exit code 2 if more rows are bad than --max-bad-rows allows, a file cannot be used at all, or training or
+    the pipeline would refuse the data.
     """
     from h2rec_tf.atomic import write_atomically
     from h2rec_tf.data.load import examine_dataset
     from h2rec_tf.errors import InputError
 
-    _, report = examine_dataset(files.interactions, files.items, embeddings_path=files.embeddings, config=config.data)
+    _, report = examine_dataset(
+        files.interactions,
+        files.items,
+        embeddings_path=files.embeddings,
+        config=config.data,
+        text=config.text,
+        validation=config.validation,
+    )
     problems = report.problem_lines(None if show_all else _SHOWN)
     for line in [*report.lines(), "", *report.warning_lines(), *problems]:
         click.echo(line)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from h2rec_tf.cli.options import text_flags, with_flags
 from h2rec_tf.config import Config, DataConfig, IndexConfig
 from h2rec_tf.errors import InputError
 
@@ -30,8 +31,11 @@ _QUERY_OPTIONS = (
     ),
 )
 
+_TEXT_FLAGS = text_flags("--", "", "interactions")
+
 
 def _queries(command: Any) -> Any:
+    command = with_flags(command, _TEXT_FLAGS)
     for option in reversed(_QUERY_OPTIONS):
         command = option(command)
     return command
@@ -136,7 +140,8 @@ def _config(path: str | None, **flags: Any) -> IndexConfig:
 def _asked(path: str | None, flags: dict[str, Any], **more: Any) -> tuple[IndexConfig, DataConfig, str | None]:
     """The index section, the data section, which says how the interactions file is read, and that file."""
     interactions = flags.pop("interactions")
-    columns = {f"data.{name}": flags.pop(name) for name in ("user_column", "item_column", "timestamp_column")}
+    keys = ["user_column", "item_column", "timestamp_column", *dict.fromkeys(key for _, key, _, _ in _TEXT_FLAGS)]
+    columns = {f"data.{key}": flags.pop(key) for key in keys}
     base = Config.load(path) if path else Config()
     data = base.replace(**{key: name for key, name in columns.items() if name}).data
     return _config(path, **flags, **more), data, interactions
@@ -160,11 +165,10 @@ def _user_vectors(
     """Raises:
     InputError: the interactions have items that the model does not know, and `other` does not accept it.
     """
-    from h2rec_tf.data.interactions import Columns
     from h2rec_tf.index.queries import histories_of_items, histories_of_users
 
     if interactions:
-        histories = histories_of_users(interactions, config.queries, Columns.of(data))
+        histories = histories_of_users(interactions, config.queries, data)
         asked = {item for history in histories for item in history}
         unknown = len(asked - set(model.item_ids))
         if unknown:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import click
 
-from h2rec_tf.cli.options import merged_config
+from h2rec_tf.cli.options import merged_config, text_flags, with_flags
 
 
 @click.group("semantic-ids")
@@ -30,6 +31,7 @@ def semantic_ids() -> None:
 @click.option("--levels", type=int, help="Codes per item [4].")
 @click.option("--codes", type=int, help="Codes per level [256].")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of all random choices [0].")
+@functools.partial(with_flags, flags=text_flags("--catalogue-", "catalogue_", "items"))
 def build(
     items: str,
     embeddings: str | None,
@@ -54,6 +56,7 @@ def build(
     config = config.replace(**{name: value for name, value in flags.items() if value is not None})
 
     from h2rec_tf.data.catalogue import read_catalogue
+    from h2rec_tf.data.text_format import catalogue_format
     from h2rec_tf.semantic_ids import build_semantic_ids
 
     catalogue, _ = read_catalogue(
@@ -64,6 +67,7 @@ def build(
         category_column=config.data.category_column,
         vector_column=config.data.vector_column,
         embeddings_path=embeddings,
+        text=catalogue_format(config.data),
         max_bad_rows=config.data.max_bad_rows,
     )
     built = build_semantic_ids(

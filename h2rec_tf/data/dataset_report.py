@@ -61,7 +61,7 @@ class DatasetReport:
         cold_test_targets: test targets that training never saw.
         problems: rejected rows.
         warnings: what to look at before the data is used.
-        failure: why there is no data set; "" if there is.
+        failure: why there is no data set, or why a later step would refuse it; "" if neither.
     """
 
     rows_in_file: int

@@ -266,7 +266,7 @@ def usable_rows(table: Table, columns: Columns, problems: Problems) -> UsableRow
 
 
 def _first_rows(table: Table, spellings: SpellingTally | None) -> dict[str, int]:
-    """Spelling -> row number; nothing where there is one spelling, as finding rows may take a pass over the file."""
+    """Spelling -> row number; nothing where there is one spelling."""
     if spellings is None or len(spellings.first) < 2:
         return {}
     rows = table.locate(np.asarray(list(spellings.first.values()), np.int64))

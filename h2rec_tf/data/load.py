@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
-from h2rec_tf.config import DataConfig
+from h2rec_tf.config import DataConfig, TextConfig, ValidationConfig
 from h2rec_tf.data.catalogue import read_catalogue
-from h2rec_tf.data.dataset import prepare_events, split_events
+from h2rec_tf.data.dataset import PreparedEvents, prepare_events, split_events
 from h2rec_tf.data.dataset_report import DatasetReport
 from h2rec_tf.data.doubts import about_catalogue, about_interactions, voice
 from h2rec_tf.data.interactions import Columns, read_interactions
 from h2rec_tf.data.problems import Problems
+from h2rec_tf.data.readiness import refused_later
 from h2rec_tf.data.sequences import Dataset
 from h2rec_tf.data.tallies import EventTally
 from h2rec_tf.data.text_format import catalogue_format, interactions_format
@@ -32,7 +34,7 @@ def load_dataset(
     Raises:
         InputError: a file cannot be used, too many rows are rejected, or too little is left.
     """
-    dataset, report = examine_dataset(interactions_path, items_path, embeddings_path=embeddings_path, config=config)
+    dataset, report, _ = _examined(interactions_path, items_path, embeddings_path, config)
     report.problems.enforce(config.max_bad_rows)
     voice(report.warnings)
     if dataset is None:
@@ -41,13 +43,40 @@ def load_dataset(
 
 
 def examine_dataset(
-    interactions_path: str, items_path: str, *, embeddings_path: str | None = None, config: DataConfig
+    interactions_path: str,
+    items_path: str,
+    *,
+    embeddings_path: str | None = None,
+    config: DataConfig,
+    text: TextConfig | None = None,
+    validation: ValidationConfig | None = None,
 ) -> tuple[Dataset | None, DatasetReport]:
     """As `load_dataset`, but with any number of rejected rows; what is left may be too little for a data set.
+
+    The report's `failure` also has what training or the pipeline would refuse, by `text` and `validation` (None: the
+    defaults), though there is a data set.
 
     Raises:
         InputError: a file cannot be used at all.
     """
+    dataset, report, prepared = _examined(interactions_path, items_path, embeddings_path, config)
+    if dataset is not None:
+        failure = refused_later(
+            dataset,
+            prepared.matched,
+            source=interactions_path,
+            items=items_path,
+            data=config,
+            text=text or TextConfig(),
+            validation=validation or ValidationConfig(),
+        )
+        report = dataclasses.replace(report, failure=failure)
+    return dataset, report
+
+
+def _examined(
+    interactions_path: str, items_path: str, embeddings_path: str | None, config: DataConfig
+) -> tuple[Dataset | None, DatasetReport, PreparedEvents]:
     catalogue, problems = read_catalogue(
         items_path,
         item_column=config.catalogue_item_column or config.item_column,
@@ -102,4 +131,4 @@ def examine_dataset(
         ],
         failure=failure,
     )
-    return dataset, report
+    return dataset, report, prepared

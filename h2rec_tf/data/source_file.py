@@ -16,6 +16,7 @@ from typing import BinaryIO, cast
 from h2rec_tf.data.containers import not_text, wide_encoding
 from h2rec_tf.data.problems import EMPTY_FILE, INVALID_UTF8, MALFORMED_ROW, TRUNCATED_GZIP, UNREADABLE_FILE, Problem
 from h2rec_tf.data.text_format import UNSAID, UTF_8, TextFormat
+from h2rec_tf.errors import InputError
 
 CSV, TSV, JSONL, PARQUET = "csv", "tsv", "jsonl", "parquet"
 _SUFFIXES = {
@@ -83,7 +84,10 @@ class SourceFile:
             _check_utf_8(path, start, text)
             start = start.removeprefix(codecs.BOM_UTF8)
         else:
-            start = codecs.getincrementaldecoder(text.encoding)("replace").decode(start).encode("utf-8")
+            try:
+                start = codecs.getincrementaldecoder(text.encoding)("replace").decode(start).encode("utf-8")
+            except UnicodeError as error:
+                raise _other_encoding(path, text, error) from error
         return cls(path, _described(path, _text_format(path, start, text), text), gzipped, text)
 
     def open(self) -> BinaryIO:
@@ -117,9 +121,7 @@ class _Recoded(io.RawIOBase):
                 # What could not be decoded goes through as it was: the row that holds it is rejected.
                 self._ready = decoded.encode("utf-8", "surrogateescape")
             except UnicodeError as error:
-                flags, encoding = self._source.text.flags, self._source.text.encoding
-                message = f"the content is not {encoding} ({error}); name its encoding with {flags}encoding"
-                raise Problem(self._source.path, None, "", INVALID_UTF8, message).error() from error
+                raise _other_encoding(self._source.path, self._source.text, error) from error
         count = min(len(buffer), len(self._ready))
         buffer[:count] = self._ready[:count]
         self._ready = self._ready[count:]
@@ -153,6 +155,11 @@ def reading(path: str) -> Iterator[None]:
     except OSError as error:
         message = f"cannot be read: {error.strerror or error}"
         raise Problem(path, None, "", UNREADABLE_FILE, message).error() from error
+
+
+def _other_encoding(path: str, text: TextFormat, error: UnicodeError) -> InputError:
+    message = f"the content is not {text.encoding} ({error}); name its encoding with {text.flags}encoding"
+    return Problem(path, None, "", INVALID_UTF8, message).error()
 
 
 def _check_utf_8(path: str, start: bytes, text: TextFormat) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from h2rec_tf.data.events import Events
 from h2rec_tf.data.sequences import Holdout, Sequences
 from h2rec_tf.errors import InputError
+from h2rec_tf.names import VALIDATION
 
 # A user needs one item to train on, one to validate and one to test.
 _LEAST_EVENTS = 3
@@ -93,6 +94,21 @@ def nothing_to_train_on(*, validation_fraction: float, test_fraction: float) -> 
     return InputError(
         f"split temporal: validation_fraction {validation_fraction} and test_fraction {test_fraction} leave no "
         "interaction to train on (events at one time stay together); lower them or use --split leave_one_out"
+    )
+
+
+def nobody_to_train_on() -> InputError:
+    """The error of training where no history has two items."""
+    return InputError(
+        "training: no user has two or more items in the training split; check the split and k-core options"
+    )
+
+
+def empty_split(source: str, split: str) -> InputError:
+    """The pipeline's error on a held-out split without an example."""
+    return InputError(
+        f"{source}: split {split} has no example, and the model is {'chosen' if split == VALIDATION else 'measured'} "
+        f"on it; raise --{split}-fraction or use --split leave_one_out"
     )
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
+from h2rec_tf.config import DataConfig
 from h2rec_tf.data.events import ordered_events
 from h2rec_tf.data.interactions import Columns, read_interactions
 from h2rec_tf.data.ordering import hash_ids
+from h2rec_tf.data.text_format import interactions_format
 
 
-def histories_of_users(path: str, count: int, columns: Columns, *, seed: int = 0) -> list[list[str]]:
-    """Item ids, oldest first, of at most `count` users at random.
+def histories_of_users(path: str, count: int, data: DataConfig, *, seed: int = 0) -> list[list[str]]:
+    """Item ids, oldest first, of at most `count` users at random; `data` says how the file is to be read.
 
     Raises:
         InputError: the interactions file cannot be used.
     """
-    interactions = read_interactions(path, columns, max_bad_rows=None)
+    interactions = read_interactions(path, Columns.of(data), text=interactions_format(data), max_bad_rows=None)
     events, _ = ordered_events(
         interactions.users,
         interactions.items + 1,

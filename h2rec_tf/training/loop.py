@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from h2rec_tf.data.batches import TrainingBatches
 from h2rec_tf.data.sequences import Holdout, Sequences
+from h2rec_tf.data.splits import nobody_to_train_on
 from h2rec_tf.errors import InputError
 from h2rec_tf.evaluation import Evaluation, Protocol, evaluate
 from h2rec_tf.models.h2rec import H2Rec
@@ -124,9 +125,7 @@ def train(
         train_split, max_length, batch_size, seed, min_steps=min_epoch_steps, max_positions=batch_positions
     )
     if not len(batches):
-        raise InputError(
-            "training: no user has two or more items in the training split; check the split and k-core options"
-        )
+        raise nobody_to_train_on()
     if not len(validation):
         raise InputError("training: the validation split is empty; hold out more interactions")
     protocol = Protocol(seen)

@@ -47,6 +47,8 @@ def _connection(command: Any) -> Any:
 @click.option("--title-column", default="title", show_default=True, help="Of the file: titles.")
 @click.option("--text-column", "text_columns", multiple=True, help="Of the file: texts to join; all, if not given.")
 @click.option("--vector-column", default="", help="Of the file: vectors.")
+@click.option("--delimiter", default="", help="Of the file: between fields, as ';', '::', '\\t' [auto].")
+@click.option("--encoding", default="utf-8", show_default=True, help="Of the file.")
 @click.option(
     "--vectors-of",
     default="items",
@@ -64,6 +66,8 @@ def upsert(
     title_column: str,
     text_columns: tuple[str, ...],
     vector_column: str,
+    delimiter: str,
+    encoding: str,
     vectors_of: str,
     item_id: str,
     title: str,
@@ -81,6 +85,7 @@ def upsert(
         click.echo(f"{'replaced' if written.existed[0] else 'added'} {item_id} (write {written.sequence})")
         return
     from h2rec_tf.data.catalogue import read_catalogue
+    from h2rec_tf.data.text_format import TextFormat
 
     catalogue, _ = read_catalogue(
         path,
@@ -88,6 +93,7 @@ def upsert(
         title_column=title_column,
         text_columns=text_columns,
         vector_column=vector_column,
+        text=TextFormat(delimiter=delimiter, encoding=encoding),
     )
     replaced = 0
     for start in range(0, len(catalogue.item_ids), _BATCH):

@@ -10,7 +10,7 @@ from tfx.components.example_gen import component, driver
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import artifact_utils, standard_artifacts, standard_component_specs
 
-from h2rec_tf.errors import InputError
+from h2rec_tf.data.readiness import nothing_to_choose
 from tfx_pipeline import constants
 from tfx_pipeline.components.ingestion import (
     DATA,
@@ -76,9 +76,7 @@ class ItemExampleGenExecutor(IngestionExecutor):
         """Raises InputError where the catalogue could not be read, or leaves nothing to choose from."""
         summary.check_sources()
         if summary.counts.get(ITEMS, 0) < 2:
-            raise InputError(
-                f"{settings[SOURCE]}: the catalogue has one item, so there is nothing to recommend; add items"
-            )
+            raise nothing_to_choose(settings[SOURCE])
 
 
 class ItemExampleGen(component.FileBasedExampleGen):

@@ -10,9 +10,9 @@ from apache_beam import pvalue
 from h2rec_tf.config import DataConfig
 from h2rec_tf.data.dataset import nothing_left
 from h2rec_tf.data.interactions import Columns, check_count, no_usable_row
-from h2rec_tf.data.splits import nobody_to_hold_out, nothing_to_train_on
+from h2rec_tf.data.readiness import unsettled
+from h2rec_tf.data.splits import empty_split, nobody_to_hold_out, nothing_to_train_on
 from h2rec_tf.data.text_format import interactions_format
-from h2rec_tf.errors import InputError
 from h2rec_tf.names import SPLITS, TEST, TRAIN, VALIDATION
 from tfx_pipeline.ingestion.cuts import temporal_cuts
 from tfx_pipeline.ingestion.doubts import interaction_doubts
@@ -137,10 +137,7 @@ def check_interactions(summary: Summary, source: str, *, data: DataConfig, rejec
     )
     summary.check_limit(max_bad_rows=data.max_bad_rows, rejected_before=rejected_before)
     if counts.get(UNSETTLED):
-        raise InputError(
-            f"k-core: {data.k_core_rounds} rounds of dropping did not come to rest; raise data.k_core_rounds, or lower "
-            "--min-user-interactions and --min-item-interactions"
-        )
+        raise unsettled(data.k_core_rounds)
     examples = {split: counts.get(split, 0) for split in SPLITS}
     if not any(examples.values()):
         raise nothing_left()
@@ -150,8 +147,4 @@ def check_interactions(summary: Summary, source: str, *, data: DataConfig, rejec
         raise nothing_to_train_on(validation_fraction=data.validation_fraction, test_fraction=data.test_fraction)
     for split in (VALIDATION, TEST):
         if not examples[split]:
-            raise InputError(
-                f"{source}: split {split} has no example, and the model is "
-                f"{'chosen' if split == VALIDATION else 'measured'} on it; "
-                f"raise --{split}-fraction or use --split leave_one_out"
-            )
+            raise empty_split(source, split)

@@ -130,8 +130,8 @@ class _ReadItems(beam.DoFn):
             problems = Problems()
             try:
                 if rows is None:
-                    files = [copies[path] for path in files]
-                    table = read_items(files, self._source, problems, text=catalogue_format(data), **columns)
+                    local = [copies[path] for path in files]
+                    table = read_items(local, self._source, problems, text=catalogue_format(data), **columns)
                 else:
                     available = tuple(dict.fromkeys(name for row in rows for name in row))
                     required = required_columns(item_column=columns["item_column"], vector_column=data.vector_column)
