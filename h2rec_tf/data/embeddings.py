@@ -91,8 +91,10 @@ def read_embeddings(path: str, *, item_column: str, problems: Problems) -> ItemE
         InputError: missing, damaged, or without these arrays or columns.
     """
     parts = part_files(path)
-    with reading(path):
-        zipped = parts == [path] and zipfile.is_zipfile(path)
+    zipped = False
+    if parts == [path]:
+        with reading(path), open(path, "rb") as file:
+            zipped = zipfile.is_zipfile(file)
     if zipped:
         ids, matrix = _read_npz(path, problems)
         failures = unusable(matrix)

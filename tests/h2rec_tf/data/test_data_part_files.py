@@ -40,7 +40,8 @@ def write(frame: pd.DataFrame, path) -> None:
 
 def rows(interactions) -> list[tuple]:
     users = interactions.user_ids[interactions.users].tolist()
-    return list(zip(users, interactions.item_ids[interactions.items].tolist(), interactions.timestamps, strict=True))
+    seconds = interactions.timestamps // 10**9
+    return list(zip(users, interactions.item_ids[interactions.items].tolist(), seconds, strict=True))
 
 
 def spark_folder(folder, ending: str):
