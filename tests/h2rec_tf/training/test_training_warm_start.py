@@ -68,7 +68,8 @@ def test_rows_follow_item_ids_and_the_rest_is_copied(earlier: TrainedModel, base
     start = model.hash_ids.embeddings.numpy()
     said = warm_start(model, config=earlier.config, semantic_ids=semantic_ids, base=base)
     assert said == (
-        f"warm start: {NUM_ITEMS - 5} of {NUM_ITEMS - 2} items were in the earlier model's catalogue, which has 5 others"
+        f"warm start: {NUM_ITEMS - 5} of {NUM_ITEMS - 2} items were in the earlier model's catalogue,"
+        " which has 5 others"
     )
     rows, before = model.hash_ids.embeddings.numpy(), earlier.model.hash_ids.embeddings.numpy()
     place = {item_id: row for row, item_id in enumerate(earlier.semantic_ids.item_ids, start=1)}
