@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import toy_recommender
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from test_serving_client import first_line
 
-from h2rec_tf import names
 from serving.client import Client
 from serving.retrieval_service.client import RetrievalClient
 from serving.retrieval_service.options import RetrievalOptions
 from serving.retrieval_service.server import RetrievalServer
 
 ITEMS = [f"i{number}" for number in range(1, toy_recommender.ITEMS + 1)]
+# What the fuzz may have written.
+Z = ["z1", "z2", "z\u00e4\U0001f600"]
 MIB = 1 << 20
 # Beyond what the server takes before the first request: a few requests at their limit.
 MOST_MIB = 768
@@ -38,11 +38,12 @@ def http():
 def usual(target: str) -> list[object]:
     """What a server answers to requests that nothing of the fuzz may change."""
     with Client(target, timeout=60) as client:
-        return (
-            [client.item_embedding(ITEMS).tolist(), client.titles(ITEMS), len(client.user_embedding([["i1"]]))]
-            if (names.USER_EMBEDDING in client.metadata().signatures)
-            else [client.item_embedding(ITEMS).tolist(), client.titles(ITEMS)]
-        )
+        history = [["i1", "i2"]]
+        return [
+            client.item_embedding(ITEMS).tolist(),
+            client.titles(ITEMS),
+            *client.recommend(history, k=1, exclude=[Z]),
+        ]
 
 
 def assert_well(target: str, rest_url: str, http: httpx.Client) -> None:
@@ -65,9 +66,11 @@ def process(*arguments: str):
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE)),
     )
     try:
-        target = first_line(child, 300).split()[-1]
-        rest_url = first_line(child, 300).split()[-1]
-        yield child, target, rest_url
+        assert child.stdout
+        # One that ends instead gives "".
+        lines = [child.stdout.readline(), child.stdout.readline()]
+        assert all(lines), "the server did not start"
+        yield child, *(line.split()[-1] for line in lines)
     finally:
         child.terminate()
         child.wait(60)
