@@ -20,6 +20,7 @@ from tfx.dsl.io import fileio
 from tfx.utils import io_utils
 
 from tfx_pipeline.constants import is_remote
+from tfx_pipeline.records import has_record, record_path, verify, write_record
 
 Artifacts = dict[str, list[types.Artifact]]
 
@@ -40,12 +41,16 @@ def local_copy(uri: str) -> Iterator[str]:
 def local_artifacts(input_dict: Artifacts, output_dict: Artifacts) -> Iterator[None]:
     """While the block runs, remote artifacts have local directories as their URIs.
 
-    Inputs are copied whole, outputs only when the block ended well, so that nothing half-written is read. The artifacts
-    have their own URIs again afterwards.
+    Inputs are copied whole, outputs only when the block ended well, so that nothing half-written is read. Records of
+    files go with them, so that a copy is compared with what was written first. The artifacts have their own URIs again
+    afterwards.
 
     Args:
         input_dict: as an executor gets them.
         output_dict: likewise; their local directories are empty.
+
+    Raises:
+        InputError: an input is not what its producer wrote.
     """
     with tempfile.TemporaryDirectory(prefix="h2rec-") as folder:
         inputs = _moved(input_dict, os.path.join(folder, "inputs"))
@@ -54,14 +59,25 @@ def local_artifacts(input_dict: Artifacts, output_dict: Artifacts) -> Iterator[N
             for artifact, uri in inputs:
                 if fileio.exists(uri):
                     io_utils.copy_dir(uri, artifact.uri)
+                _copy_record(uri, artifact.uri)
+                verify(artifact.uri)
             for artifact, _ in outputs:
                 os.makedirs(artifact.uri)
             yield
             for artifact, uri in outputs:
+                if not has_record(artifact.uri):
+                    write_record(artifact.uri)
                 io_utils.copy_dir(artifact.uri, uri)
+                _copy_record(artifact.uri, uri)
         finally:
             for artifact, uri in [*inputs, *outputs]:
                 artifact.uri = uri
+
+
+def _copy_record(uri: str, target: str) -> None:
+    if has_record(uri):
+        fileio.makedirs(os.path.dirname(record_path(target)))
+        fileio.copy(record_path(uri), record_path(target), overwrite=True)
 
 
 def on_local_artifacts(do: Callable[..., None]) -> Callable[..., None]:

@@ -139,6 +139,17 @@ def test_a_servable_is_pushed_once_until_another_one_is_newest(
     assert [int(path.rpartition("/")[2]) for path in found[1:]] == sorted({int(p.rpartition("/")[2]) for p in found})
 
 
+def test_a_version_that_was_damaged_is_pushed_again(model_artifact: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    first, again = (push(tmp_path, model_artifact).get_string_custom_property("pushed_destination") for _ in range(2))
+    assert first == again
+    weights = next(pathlib.Path(first).rglob("variables.data*"))
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1])
+    second = push(tmp_path, model_artifact).get_string_custom_property("pushed_destination")
+    assert second != first
+    assert next(pathlib.Path(second).rglob("variables.data*")).read_bytes() == whole
+
+
 @pytest.mark.parametrize("refused", ["blessed", "index_blessed"])
 def test_what_is_not_blessed_stays_out(
     folder: pathlib.Path, model_artifact: pathlib.Path, tmp_path: pathlib.Path, refused: str

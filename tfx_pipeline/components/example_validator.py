@@ -23,8 +23,10 @@ from h2rec_tf.config import Config
 from h2rec_tf.errors import InputError
 from tfx_pipeline import constants
 from tfx_pipeline.components.logged_requests import serving_statistics
+from tfx_pipeline.constants import is_remote
 from tfx_pipeline.earlier import earlier_outputs
 from tfx_pipeline.reading import split_batches
+from tfx_pipeline.records import verify
 from tfx_pipeline.schema import expectation, item_schema, with_limits
 
 _ROOT = "root"
@@ -94,7 +96,9 @@ class StrictExampleValidatorExecutor(base_executor.BaseExecutor):
         if found:
             more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
             raise InputError(f"the examples do not fit their schema: {'; '.join(found[:_SHOWN])}{more}")
-        accepted = json.dumps({standard_component_specs.STATISTICS_KEY: statistics.uri})
+        # Below the root: an absolute path would lead out of a root that was moved or copied.
+        place = statistics.uri.removeprefix(exec_properties[_ROOT].rstrip("/") + "/")
+        accepted = json.dumps({standard_component_specs.STATISTICS_KEY: place})
         io_utils.write_string_file(os.path.join(output.uri, ACCEPTED_FILE), accepted)
 
 
@@ -144,8 +148,13 @@ def _accepted(root: str, own: str) -> str:
     """Directory of the statistics that the last run without anomalies had, or ""."""
     for uri in reversed(earlier_outputs(root, standard_component_specs.ANOMALIES_KEY, ACCEPTED_FILE, own=own)):
         text = io_utils.read_string_file(os.path.join(uri, ACCEPTED_FILE))
-        statistics: str = json.loads(text)[standard_component_specs.STATISTICS_KEY]
+        place: str = json.loads(text)[standard_component_specs.STATISTICS_KEY]
+        if place.startswith("/") or is_remote(place):
+            # Of another root.
+            continue
+        statistics = os.path.join(root, place)
         if fileio.exists(statistics):
+            verify(statistics)
             return statistics
     return ""
 

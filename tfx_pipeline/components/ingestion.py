@@ -23,6 +23,7 @@ from h2rec_tf.data.doubts import voice
 from tfx_pipeline.constants import QUERY_MARKER, is_query
 from tfx_pipeline.ingestion.findings import EMPTY_FILES, REPEATS, Summary, read_summary
 from tfx_pipeline.ingestion.sources import has_spans, spans, split_pattern
+from tfx_pipeline.records import write_record
 
 # Keys of a generator's settings.
 SOURCE = "source"
@@ -85,6 +86,7 @@ class IngestionExecutor(base_beam_executor.BaseBeamExecutor, abc.ABC):
         examples.set_int_custom_property(REJECTED_ROWS, summary.total)
         examples.set_int_custom_property(REPEATED_ROWS, summary.counts.get(REPEATS, 0))
         examples.set_int_custom_property(FILES_WITHOUT_ROWS, summary.counts.get(EMPTY_FILES, 0))
+        write_record(examples.uri, {split: summary.counts.get(split, 0) for split in self.splits()})
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
         examples_utils.set_file_format(examples, write_split.to_file_format_str(example_gen_pb2.FORMAT_TFRECORDS_GZIP))
 

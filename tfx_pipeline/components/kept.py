@@ -14,9 +14,10 @@ def kept_directory(root: str, input_dict: dict[str, list[types.Artifact]], exec_
     """The directory under `root` for these inputs and settings.
 
     TFX gives every execution new output directories, so what is to outlive a kill lies outside of them: a directory
-    that the next execution with equal inputs and settings finds again.
+    that the next execution with equal inputs and settings finds again, also in a pipeline's root that was moved.
     """
     uris = {key: [artifact.uri for artifact in artifacts] for key, artifacts in sorted(input_dict.items())}
     settings = {key: str(value) for key, value in sorted(exec_properties.items())}
-    digest = hashlib.sha256(json.dumps([uris, settings]).encode()).hexdigest()
+    text = json.dumps([uris, settings]).replace(os.path.dirname(root.rstrip("/")) + "/", "")
+    digest = hashlib.sha256(text.encode()).hexdigest()
     return os.path.join(root, digest[:20])

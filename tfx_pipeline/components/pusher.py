@@ -33,6 +33,7 @@ from tfx_pipeline.components.index_evaluator import BLESSED
 from tfx_pipeline.components.model_files import saved_model_dir, trained_dir
 from tfx_pipeline.constants import is_remote
 from tfx_pipeline.model_card import model_card, write_card
+from tfx_pipeline.records import facts
 from tfx_pipeline.storage import on_local_artifacts
 from tfx_pipeline.warmup import warmup_requests
 
@@ -214,13 +215,29 @@ def _write_servable(
 
 
 def _same_servable(version_dir: str, model: str, index: list[types.Artifact] | None) -> bool:
-    pairs = [(os.path.join(version_dir, _FINGERPRINT_FILE), os.path.join(model, _FINGERPRINT_FILE))]
+    # The file that tells them apart, and the directories that were copied.
+    parts = [(version_dir, model, _FINGERPRINT_FILE)]
     if index:
-        there = os.path.join(version_dir, constants.EXTRA_DIR, constants.INDEX_DIR, MANIFEST_FILE)
-        pairs.append((there, os.path.join(artifact_utils.get_single_uri(index), MANIFEST_FILE)))
-    return all(fileio.exists(path) for pair in pairs for path in pair) and all(
-        _read(one) == _read(other) for one, other in pairs
+        there = os.path.join(version_dir, constants.EXTRA_DIR, constants.INDEX_DIR)
+        parts.append((there, artifact_utils.get_single_uri(index), MANIFEST_FILE))
+    return all(
+        fileio.exists(os.path.join(there, telling))
+        and fileio.exists(os.path.join(source, telling))
+        and _read(os.path.join(there, telling)) == _read(os.path.join(source, telling))
+        # A version of which a part was lost or damaged is not what was pushed.
+        and _holds(there, source)
+        for there, source, telling in parts
     )
+
+
+def _holds(directory: str, source: str) -> bool:
+    """Whether a directory has all files of another one, as far as sizes and checksums tell."""
+    there = facts(directory)
+    for name, (size, digest) in facts(source).items():
+        found = there.get(name)
+        if found is None or found[0] != size or (found[1] and digest and found[1] != digest):
+            return False
+    return True
 
 
 def _read(path: str) -> bytes:

@@ -23,6 +23,7 @@ from tfx_pipeline.artifacts import SemanticIds
 from tfx_pipeline.earlier import earlier_outputs
 from tfx_pipeline.examples import decode_items
 from tfx_pipeline.reading import split_batches
+from tfx_pipeline.records import verify
 from tfx_pipeline.storage import local_copy, on_local_artifacts
 
 _ROOT = "root"
@@ -143,11 +144,15 @@ def latest_semantic_ids(root: str, own: str) -> tuple[str, tuple[LoadedSemanticI
     Args:
         root: the pipeline's root.
         own: directory of this run's artifact, which does not count.
+
+    Raises:
+        InputError: they are not what was written.
     """
     found = earlier_outputs(root, constants.SEMANTIC_IDS, UPDATE_FILE, own=own)
     if not found:
         return "", None
     uri = found[-1]
+    verify(uri)
     with local_copy(uri) as directory:
         semantic_ids = LoadedSemanticIds.load(directory)
         # A memory map would end with the copy.

@@ -11,8 +11,11 @@ from tfx.proto import transform_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import json_utils
 
+from h2rec_tf.errors import InputError
 from tfx_pipeline import constants
 from tfx_pipeline.artifacts import SemanticIds
+from tfx_pipeline.constants import is_remote
+from tfx_pipeline.records import count_examples, recorded_examples, write_record
 
 
 class SequenceTransformSpec(standard_component_specs.TransformSpec):
@@ -33,12 +36,28 @@ class SequenceTransformExecutor(transform_executor.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Runs the stock executor with the artifact's URI in `custom_config`."""
+        """Runs the stock executor with the artifact's URI in `custom_config`.
+
+        Raises:
+            InputError: not as many examples were written as there were to transform.
+        """
         inputs = dict(input_dict)
         uri = artifact_utils.get_single_uri(inputs.pop(constants.SEMANTIC_IDS))
         properties = dict(exec_properties)
         properties[standard_component_specs.CUSTOM_CONFIG_KEY] = json_utils.dumps({constants.SEMANTIC_IDS: uri})
         super().Do(inputs, output_dict, properties)
+        sources = inputs[standard_component_specs.EXAMPLES_KEY]
+        for artifact in output_dict.get(standard_component_specs.TRANSFORMED_EXAMPLES_KEY, []):
+            _record(artifact.uri, recorded_examples(artifact_utils.get_single_instance(sources).uri))
+
+
+def _record(uri: str, expected: dict[str, int]) -> None:
+    """Leaves the record of transformed examples: of each there was one to transform."""
+    for split, count in expected.items() if not is_remote(uri) else ():
+        found = count_examples(uri, split)
+        if found != count:
+            raise InputError(f"{uri}: {found} examples of the split {split} were written, not {count}; run again")
+    write_record(uri, expected)
 
 
 class SequenceTransform(base_beam_component.BaseBeamComponent):

@@ -28,6 +28,7 @@ from h2rec_tf.errors import EmptyFileError, InputError
 from tfx_pipeline.constants import QUERY_MARKER, is_query
 from tfx_pipeline.ingestion.findings import COUNTS, EMPTY_FILES, FINDINGS, ROWS, ROWS_IN_FILES, TALLIES, Finding
 from tfx_pipeline.ingestion.sources import local_file
+from tfx_pipeline.reading import check_examples, verified_examples
 
 # Rows of a query that are checked at once.
 _QUERY_ROWS = 1 << 14
@@ -148,8 +149,9 @@ def catalogue_ids(patterns: tuple[str, ...]) -> np.ndarray:
     Only the ids are parsed; a worker process reads them once.
 
     Raises:
-        InputError: no items, or a damaged file.
+        InputError: no items, or a damaged or missing file.
     """
+    expected = verified_examples(patterns)
     files = sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern))
     spec = {names.ITEM_ID: tf.io.FixedLenFeature([], tf.string)}
     ids: list[bytes] = []
@@ -161,6 +163,7 @@ def catalogue_ids(patterns: tuple[str, ...]) -> np.ndarray:
             raise InputError(
                 f"{file}: damaged file of item examples ({error.message}); delete its directory and run again"
             ) from error
+    check_examples(patterns, len(ids), expected)
     texts = np.asarray([item_id.decode("utf-8") for item_id in ids], object)
     return texts[catalogue_order(texts.tolist())] if len(texts) else texts
 

@@ -26,15 +26,17 @@ def main(argv: list[str]) -> int:
 
     from h2rec_tf.errors import H2RecError
 
-    arguments = list(argv)
+    arguments, invocation = list(argv), "{}"
     if _INVOCATION in arguments:
         place = arguments.index(_INVOCATION) + 1
-        arguments[place] = without_absent(arguments[place])
-        make_outputs(arguments[place])
+        invocation = arguments[place] = without_absent(arguments[place])
+        make_outputs(invocation)
     # Executors read absl flags; `app.run` would parse them, and exit the process on every error.
     flags.FLAGS(["h2rec"], known_only=True)
     try:
+        verify_inputs(invocation)
         kubeflow_v2_run_executor.main(kubeflow_v2_run_executor._parse_flags(["h2rec", *arguments]))
+        record_outputs(invocation)
     except H2RecError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
@@ -51,6 +53,30 @@ def make_outputs(invocation: str) -> None:
         for artifact in entry.get("artifacts", []):
             if not is_remote(artifact["uri"]):
                 os.makedirs(artifact["uri"], exist_ok=True)
+
+
+def verify_inputs(invocation: str) -> None:
+    """Raises InputError where an input artifact is not what the step that made it wrote."""
+    from tfx_pipeline.records import verify
+
+    for uri in _uris(invocation, "inputs"):
+        verify(uri)
+
+
+def record_outputs(invocation: str) -> None:
+    """Leaves the records of output artifacts whose executor did not, for `verify_inputs` of later steps."""
+    from tfx_pipeline.records import has_record, write_record
+
+    for uri in _uris(invocation, "outputs"):
+        if not has_record(uri):
+            write_record(uri)
+
+
+def _uris(invocation: str, side: str) -> list[str]:
+    import json
+
+    entries = json.loads(invocation).get(side, {}).get("artifacts", {}).values()
+    return [artifact["uri"] for entry in entries for artifact in entry.get("artifacts", []) if artifact.get("uri")]
 
 
 def without_absent(invocation: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from tfx_pipeline.reading import damaged_file
+from tfx_pipeline.records import damaged_file
 
 # Beam hands errors of its workers on as text, so text is all there is to go by.
 _FULL = re.compile(r"(No space left on device|Disk quota exceeded|File too large)[^'\n]*('[^'\n]*')?", re.IGNORECASE)
