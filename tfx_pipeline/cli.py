@@ -8,6 +8,7 @@ from h2rec_tf.cli.options import DataFiles, data_options
 from h2rec_tf.config import Config
 from h2rec_tf.errors import NotBlessedError
 from tfx_pipeline.cli_cloud import compile_command, submit
+from tfx_pipeline.cli_relocate import relocate
 from tfx_pipeline.cli_status import status
 
 
@@ -19,6 +20,7 @@ def pipeline() -> None:
 pipeline.add_command(compile_command)
 pipeline.add_command(submit)
 pipeline.add_command(status)
+pipeline.add_command(relocate)
 
 
 @pipeline.command()

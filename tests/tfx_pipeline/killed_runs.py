@@ -147,15 +147,20 @@ def forked(root: pathlib.Path, component: str) -> dict[str, Any]:
     return {"killed": os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, **outcome}
 
 
+def write_data(root: pathlib.Path) -> None:
+    """The files that the components read."""
+    ids = [f"item-{number}" for number in range(12)]
+    (root / "items.csv").write_text("\n".join(["item_id,title", *(f"{item},Title of {item}" for item in ids)]) + "\n")
+    rows = [f"u{user},{ids[(user + step * 5) % 12]},{step}" for user in range(9) for step in range(5)]
+    (root / "events.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]) + "\n")
+
+
 def main(root: pathlib.Path) -> None:
     """Kills in each component, one run after another on one root; a whole run, one more, and one without the items."""
     import tfx_pipeline.pipeline
     import tfx_pipeline.runners.local  # noqa: F401
 
-    ids = [f"item-{number}" for number in range(12)]
-    (root / "items.csv").write_text("\n".join(["item_id,title", *(f"{item},Title of {item}" for item in ids)]) + "\n")
-    rows = [f"u{user},{ids[(user + step * 5) % 12]},{step}" for user in range(9) for step in range(5)]
-    (root / "events.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]) + "\n")
+    write_data(root)
     for component in [*KILLS, "", ""]:
         print(json.dumps(forked(root, component)), flush=True)
     for directory in (root / "artifacts" / "ItemExampleGen" / "examples").iterdir():

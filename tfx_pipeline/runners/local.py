@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import os
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from ml_metadata.proto import metadata_store_pb2
@@ -17,6 +18,8 @@ from tfx.orchestration.portable import launcher, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
 from h2rec_tf.errors import H2RecError, InputError
+from tfx_pipeline.records import has_record, verify, write_record
+from tfx_pipeline.runners.cache_keys import movable_cache_keys
 from tfx_pipeline.runners.storage_faults import storage_fault
 
 # Beam inside this process: on few cores faster than threads or processes. The image is one that this runner never
@@ -24,6 +27,9 @@ from tfx_pipeline.runners.storage_faults import storage_fault
 _IN_PROCESS = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
 _NO_PACKING = "--sdk_container_image=none"
 
+
+# Nodes of this type make nothing: their outputs are artifacts of earlier runs.
+_RESOLVER = "Resolver"
 
 # Output channel -> artifacts.
 Outputs = dict[str, list[metadata_store_pb2.Artifact]]
@@ -101,6 +107,11 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
         deployment = runner_utils.extract_local_deployment_config(pipeline)
         connection = deployment.metadata_connection_config
         connection = getattr(connection, connection.WhichOneof("connection_config"))
+        root = os.path.dirname(pipeline.runtime_spec.pipeline_root.field_value.string_value)
+        with movable_cache_keys(root):
+            self._run_nodes(pipeline, deployment, connection)
+
+    def _run_nodes(self, pipeline: pipeline_pb2.Pipeline, deployment: Any, connection: Any) -> None:
         total = len(pipeline.nodes)
         for number, entry in enumerate(pipeline.nodes, start=1):
             node = entry.pipeline_node
@@ -110,6 +121,8 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
             self._progress.started(number, total, node_id)
             begin = time.perf_counter()
             upstream = [self.runs[name].outputs for name in node.upstream_nodes if name in self.runs]
+
+            _verified(node_id, (artifact.uri for outputs in upstream for artifact in _artifacts(outputs)))
 
             def launch(node: pipeline_pb2.PipelineNode = node, node_id: str = node_id) -> Any:
                 return launcher.Launcher(
@@ -122,13 +135,34 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
                 ).launch()
 
             cached, outputs = _execution(connection, _named_errors(node_id, launch, upstream))
-            if cached and not all(fileio.exists(artifact.uri) for channel in outputs.values() for artifact in channel):
-                # TFX trusts its metadata; a directory that the user deleted must be made anew.
+            if cached and not all(fileio.exists(made.uri) and has_record(made.uri) for made in _artifacts(outputs)):
+                # TFX trusts its metadata; a directory that the user deleted, or that a killed run did not get to
+                # record, must be made anew.
                 node.execution_options.caching_options.enable_cache = False
                 cached, outputs = _execution(connection, _named_errors(node_id, launch, upstream))
+            if cached:
+                _verified(node_id, (artifact.uri for artifact in _artifacts(outputs)))
+            elif not node.node_info.type.name.endswith(_RESOLVER):
+                for artifact in _artifacts(outputs):
+                    if not has_record(artifact.uri):
+                        write_record(artifact.uri)
             run = NodeRun(node_id, time.perf_counter() - begin, cached, outputs)
             self.runs[node_id] = run
             self._progress.finished(number, total, node_id, run.seconds, cached)
+
+
+def _artifacts(outputs: Outputs) -> Iterator[metadata_store_pb2.Artifact]:
+    for channel in outputs.values():
+        yield from channel
+
+
+def _verified(node_id: str, uris: Iterable[str]) -> None:
+    """Raises InputError, with the node's name, where an artifact is not what was written."""
+    for uri in uris:
+        try:
+            verify(uri)
+        except InputError as error:
+            raise InputError(f"{node_id}: {error}") from error
 
 
 def _named_errors(node_id: str, launch: Callable[[], Any], upstream: Iterable[Outputs] = ()) -> int:
@@ -140,9 +174,7 @@ def _named_errors(node_id: str, launch: Callable[[], Any], upstream: Iterable[Ou
         known = _first_known(error)
         if known is not None:
             raise InputError(f"{node_id}: {known}") from error
-        fault = storage_fault(
-            error, (artifact.uri for outputs in upstream for channel in outputs.values() for artifact in channel)
-        )
+        fault = storage_fault(error, (artifact.uri for outputs in upstream for artifact in _artifacts(outputs)))
         if fault:
             raise InputError(f"{node_id}: {fault}") from error
         raise ComponentError(f"{node_id} failed: {_one_line(error)}") from error

@@ -20,6 +20,7 @@ from h2rec_tf.errors import H2RecError, InputError
 from tfx_pipeline import constants
 from tfx_pipeline.constants import is_query, is_remote
 from tfx_pipeline.runners.fingerprint import fingerprint, source_fingerprint
+from tfx_pipeline.runners.root import ARTIFACTS_DIR, METADATA_FILE, check_root
 from tfx_pipeline.runners.run_lock import run_lock
 from tfx_pipeline.runners.run_log import run_log
 
@@ -42,7 +43,8 @@ def run_local(*, files: DataFiles, config: Config, root: str, beam_args: Sequenc
         beam_args: flags of the Beam runner, over those of the local one.
 
     Raises:
-        InputError: an input is not usable, or another run uses `root`.
+        InputError: an input is not usable, another run uses `root`, or its metadata is damaged or speaks of another
+            root.
         ComponentError: a component failed; the message names the log.
     """
     environment.quiet()
@@ -65,25 +67,32 @@ def run_local(*, files: DataFiles, config: Config, root: str, beam_args: Sequenc
     base.mkdir(parents=True, exist_ok=True)
     log = base / "logs" / f"{datetime.datetime.now():%Y%m%d-%H%M%S}.log"
     with run_lock(str(base)), run_log(str(log)):
+        check_root(str(base))
         progress = _Lines()
         # Imported here: it takes seconds, and what it prints belongs in the log.
         begin = time.perf_counter()
+        from ml_metadata import metadata_store
         from tfx.orchestration.metadata import sqlite_metadata_connection_config
 
         from tfx_pipeline.pipeline import create_pipeline
+        from tfx_pipeline.runners.gone import mark_gone
         from tfx_pipeline.runners.local import LocalRunner, beam_pipeline_args
         from tfx_pipeline.runners.summary import summarize
 
         progress.say(f"TFX loaded in {time.perf_counter() - begin:.1f} s; log: {log}")
+        metadata = sqlite_metadata_connection_config(str(base / METADATA_FILE))
+        if (base / METADATA_FILE).exists():
+            for line in mark_gone(metadata_store.MetadataStore(metadata), str(base)):
+                progress.say(line)
         definition = create_pipeline(
             pipeline_name=PIPELINE_NAME,
-            pipeline_root=str(base / "artifacts"),
+            pipeline_root=str(base / ARTIFACTS_DIR),
             interactions=interactions,
             items=items,
             embeddings=embeddings,
             config=config,
             serving_dir=str(base / "serving"),
-            metadata_connection=sqlite_metadata_connection_config(str(base / "metadata.db")),
+            metadata_connection=metadata,
             beam_pipeline_args=beam_pipeline_args(beam_args),
             interactions_fingerprint=release + interactions_fingerprint,
             items_fingerprint=release + items_fingerprint,

@@ -13,8 +13,9 @@ from h2rec_tf.cloud.vertex import Vertex, seconds
 from h2rec_tf.errors import InputError
 from h2rec_tf.metrics import table
 from tfx_pipeline import constants
+from tfx_pipeline.runners.gone import lost, missing
+from tfx_pipeline.runners.root import METADATA_FILE, other_roots
 
-METADATA_FILE = "metadata.db"
 _RUN_CONTEXT = "pipeline_run"
 _NODE_CONTEXT = "node"
 _BLESSINGS = ("ModelBlessing", "InfraBlessing", "tfx_pipeline.IndexBlessing")
@@ -69,11 +70,13 @@ def local_status(root: str) -> Status:
     """The last run on `root`, whether it ended or not.
 
     Raises:
-        InputError: there was none.
+        InputError: there was none, or the metadata is damaged.
     """
+    root = os.path.realpath(root)
     path = os.path.join(root, METADATA_FILE)
     if not os.path.isfile(path):
         raise InputError(f"--root {root}: no run was made here; start one with `h2rec pipeline run`")
+    elsewhere = other_roots(root)
     connection = metadata_store_pb2.ConnectionConfig()
     connection.sqlite.filename_uri = path
     connection.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READONLY
@@ -84,7 +87,16 @@ def local_status(root: str) -> Status:
     run = max(runs, key=lambda context: (context.create_time_since_epoch, context.id))
     executions = sorted(store.get_executions_by_context(run.id), key=lambda execution: execution.id)
     nodes = [NodeStatus(_node_id(store, execution), _state(execution), _seconds(execution)) for execution in executions]
-    return Status(run.name, nodes, _notes(store, executions))
+    notes = _notes(store, executions)
+    if elsewhere:
+        notes.append(
+            f"this root was moved or copied from {', '.join(elsewhere)}; before the next run here:"
+            f" h2rec pipeline relocate --root {root}"
+        )
+    else:
+        artifacts = store.get_artifacts()
+        notes += lost(missing(artifacts, root), artifacts)
+    return Status(run.name, nodes, notes)
 
 
 def _node_id(store: Any, execution: metadata_store_pb2.Execution) -> str:
