@@ -108,7 +108,7 @@ def about_interactions(
         rows: spelling -> number of the first row with it, where that is known.
     """
     counts = np.zeros(len(item_ids), np.int64)
-    counts[: len(events.item_counts) - 1] = events.item_counts[1:]
+    counts[: max(len(events.item_counts) - 1, 0)] = events.item_counts[1:]
     found: list[Doubt] = []
     for column, what, tally in (
         (columns.user, "user", events.users),

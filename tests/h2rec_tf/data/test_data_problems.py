@@ -104,7 +104,7 @@ def test_bad_interactions(tmp_path, name, content, pieces):
 
 def test_no_such_file_and_directory(tmp_path):
     assert "nothing.csv: no such file" in error_of(read_interactions, str(tmp_path / "nothing.csv"))
-    assert "is a directory; give one file" in error_of(read_interactions, str(tmp_path))
+    assert "the folder has no file of data" in error_of(read_interactions, str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["a.csv.gz", "a.jsonl.gz"])
