@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from h2rec_tf.data.sequences import Sequences
+from h2rec_tf.errors import InputError
 
 _STATE_FILE = "state.json"
 
@@ -59,17 +60,33 @@ class Checkpoints:
         self._best_path = ""
 
     def restore(self) -> RunState:
-        """The record of an earlier session with the same fingerprint, its variables restored; else a new record."""
+        """The record of an earlier session with the same fingerprint, its variables restored; else a new record.
+
+        Raises:
+            InputError: the record or its checkpoint is damaged.
+        """
         path = self._path(_STATE_FILE)
         if not tf.io.gfile.exists(path):
             return RunState()
-        with tf.io.gfile.GFile(path) as file:
-            record = json.loads(file.read())
-        if record.pop("fingerprint") != self._fingerprint:
-            return RunState()
-        self._best_path = record.pop("best_checkpoint")
-        self._last.read(self._path(record.pop("last_checkpoint"))).assert_consumed()
-        return RunState(**record)
+        try:
+            with tf.io.gfile.GFile(path) as file:
+                record = json.loads(file.read())
+            if record.pop("fingerprint") != self._fingerprint:
+                return RunState()
+            self._best_path = record.pop("best_checkpoint")
+            self._last.read(self._path(record.pop("last_checkpoint"))).assert_consumed()
+            # Not yet put anywhere, but read: at the end of the training it would be too late.
+            best = tf.train.load_checkpoint(self._path(self._best_path))
+            for name in best.get_variable_to_shape_map():
+                best.get_tensor(name)
+            return RunState(**record)
+        # What damage looks like depends on where it is.
+        except (tf.errors.OpError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
+            reason = str(getattr(error, "message", error)).splitlines() or [type(error).__name__]
+            raise InputError(
+                f"{self._directory}: the checkpoint of an interrupted training is damaged ({reason[0][:120]}); delete"
+                " this directory and run again, training starts anew"
+            ) from error
 
     def save(self, state: RunState) -> None:
         """Writes the last checkpoint, the best one if this epoch is the best, and the record."""

@@ -15,9 +15,11 @@ import tensorflow as tf
 from support import LEVELS, run_python, tiny_config, tiny_dataset
 
 from h2rec_tf.config import Config
+from h2rec_tf.errors import InputError
 from h2rec_tf.semantic_ids import SemanticIds, build_semantic_ids
 from h2rec_tf.training.configured import train_configured
 from h2rec_tf.training.loop import TrainingResult
+from h2rec_tf.training.state import Checkpoints, RunState
 
 DATA = tiny_dataset()
 # Everything that draws at random during training, so that a state which is not in the checkpoint shows.
@@ -36,6 +38,7 @@ RANDOM = {
 _KILLED_IN_VALIDATION = """
 import json, os, signal, sys
 from h2rec_tf.config import Config
+from h2rec_tf.errors import InputError
 from h2rec_tf.semantic_ids import build_semantic_ids
 from h2rec_tf.training import loop
 from h2rec_tf.training.configured import train_configured
@@ -153,3 +156,23 @@ def test_a_finished_run_is_not_trained_again_and_another_one_starts_afresh(
     assert other.history[0]["loss"] != first.history[0]["loss"]
     files = {path.name.split(".")[0] for path in (tmp_path / "checkpoints").iterdir()}
     assert files == {"state", "last-2", f"best-{other.best_epoch}"}, "what is not needed to resume is gone"
+
+
+@pytest.mark.parametrize(
+    "damaged", ["state.json", "last-1.data-00000-of-00001", "best-1.data-00000-of-00001", "last-1.index"]
+)
+def test_a_damaged_checkpoint_is_refused(damaged: str, tmp_path: pathlib.Path) -> None:
+    variable = tf.Variable(tf.range(100, dtype=tf.float32))
+
+    def checkpoints() -> Checkpoints:
+        parts = {"model": tf.train.Checkpoint(variable=variable)}
+        return Checkpoints(str(tmp_path), fingerprint="same", last=parts, best=parts)
+
+    checkpoints().save(RunState(epoch=1, best_epoch=1))
+    assert checkpoints().restore().epoch == 1
+    path = tmp_path / damaged
+    content = path.read_bytes()
+    for bad in (content[: len(content) // 2], b"", content[:40] + bytes([content[40] ^ 255]) + content[41:]):
+        path.write_bytes(bad)
+        with pytest.raises(InputError, match=rf"^{tmp_path}: the checkpoint .* is damaged .*training starts anew$"):
+            checkpoints().restore()
