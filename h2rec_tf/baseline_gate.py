@@ -23,15 +23,15 @@ _DECIMALS = 6
 
 @dataclasses.dataclass(frozen=True)
 class BaselineTest:
-    """The judged model against one baseline, NDCG@10 on the same users.
+    """The judged model against one baseline, NDCG@10 on the same test cases.
 
     Attributes:
         baseline: its name in `gate.baselines`.
-        value: the baseline's mean over all users.
+        value: the baseline's mean over all cases.
         difference: the model's mean minus that.
         low: of the bootstrap interval of the difference.
         high: of the same.
-        tail: the baseline's mean over users with a tail target; NaN without any.
+        tail: the baseline's mean over cases with a tail target; NaN without any.
         beaten: whether the model is better for sure enough.
     """
 
@@ -49,8 +49,8 @@ class BaselineVerdict:
     """What came of the comparison.
 
     Attributes:
-        value: the model's mean NDCG@10 over all users.
-        tail: over users with a tail target; NaN without any.
+        value: the model's mean NDCG@10 over all cases.
+        tail: over cases with a tail target; NaN without any.
         confidence: of the intervals.
         tests: one for each baseline of `gate.baselines`; none where that is empty.
         reasons: why the model is refused, one line each; none where it passes.
@@ -89,17 +89,23 @@ class BaselineVerdict:
 
 
 def judge(
-    model: np.ndarray, baselines: Mapping[str, np.ndarray], *, tail: np.ndarray, gate: GateConfig
+    model: np.ndarray,
+    baselines: Mapping[str, np.ndarray],
+    *,
+    users: np.ndarray,
+    tail: np.ndarray,
+    gate: GateConfig,
 ) -> BaselineVerdict:
-    """Compares per-user NDCG@10 of a model with that of baselines.
+    """Compares a model's NDCG@10 of each test case with that of baselines.
 
     A baseline is beaten when the bootstrap interval of the mean difference lies above 0, and enough users tell the two
     apart: as many as a sign test at the same confidence would need at the least. Whatever is not a number refuses.
 
     Args:
-        model: float `[U]`.
-        baselines: name -> float `[U]` of the same users; must have those of `gate.baselines`, others are not judged.
-        tail: bool `[U]`, users with a tail target.
+        model: float `[C]`, one a case: a user's history and what came next. A user may have several.
+        baselines: name -> float `[C]` of the same cases; must have those of `gate.baselines`, others are not judged.
+        users: `[C]`, whose each case is.
+        tail: bool `[C]`, cases with a tail target.
         gate: `baselines`, `confidence` and `max_tail_loss` are read.
 
     Raises:
@@ -112,13 +118,13 @@ def judge(
     tests, reasons = [], []
     others = {name: np.round(np.asarray(baselines[name], np.float64), _DECIMALS) for name in gate.baselines}
     if not len(model):
-        reasons.append("the test split has no users, so nothing says that the model is better than a baseline")
+        reasons.append("the test split is empty, so nothing says that the model is better than a baseline")
     for name, values in {"the model": model, **others}.items():
         unknown = int(np.count_nonzero(~np.isfinite(values)))
         if unknown:
-            reasons.append(f"ndcg@10 of {name} is not a number for {unknown} of {len(model)} test users")
+            reasons.append(f"ndcg@10 of {name} is not a number for {unknown} of {len(model)} test cases")
     for name, other in others.items() if not reasons else ():
-        test, reason = _test(name, model, other, tail, gate.confidence)
+        test, reason = _test(name, model, other, users, tail, gate.confidence)
         tests.append(test)
         reasons += [reason] if reason else []
     verdict = BaselineVerdict(
@@ -131,12 +137,12 @@ def judge(
 
 
 def _test(
-    name: str, model: np.ndarray, other: np.ndarray, tail: np.ndarray, confidence: float
+    name: str, model: np.ndarray, other: np.ndarray, users: np.ndarray, tail: np.ndarray, confidence: float
 ) -> tuple[BaselineTest, str]:
     """The comparison, and why the baseline is not beaten, or ""."""
     differences = model - other
-    low, high = mean_interval(differences, confidence=confidence)
-    apart, needed = int(np.count_nonzero(differences)), _needed(confidence)
+    low, high = mean_interval(differences, users, confidence=confidence)
+    apart, needed = len(np.unique(users[differences != 0])), _needed(confidence)
     beaten = low > 0.0 and apart >= needed
     test = BaselineTest(name, _mean(other), _mean(differences), low, high, _mean(other[tail]), beaten)
     if beaten:
@@ -144,8 +150,8 @@ def _test(
     values = f"overall ndcg@10 {_mean(model):.4f} does not beat the baseline {name}, {test.value:.4f}"
     if low > 0.0:
         return test, (
-            f"{values}, for sure: only {apart} of {len(model)} test users tell them apart, {confidence:g} confidence"
-            f" needs {needed}; hold out more users"
+            f"{values}, for sure: only {apart} test users tell them apart, {confidence:g} confidence needs {needed};"
+            " hold out more users"
         )
     return test, f"{values} (difference {_interval(test, confidence)}, which must lie above 0)"
 
@@ -153,7 +159,7 @@ def _test(
 def _tail_reasons(verdict: BaselineVerdict, allowed: float) -> list[str]:
     if math.isnan(verdict.tail):
         return [
-            "no test user has a tail target, so the tail cannot be compared with the baselines; hold out more users,"
+            "no test case has a tail target, so the tail cannot be compared with the baselines; hold out more users,"
             " or set gate.max_tail_loss to 1"
         ]
     best = max(verdict.tests, key=lambda test: test.tail)

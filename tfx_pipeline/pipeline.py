@@ -182,6 +182,7 @@ def create_pipeline(
     evaluator = ModelEvaluator(
         examples=example_gen.outputs["examples"],
         transformed_examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
         model=trainer.outputs["model"],
         baseline_model=baseline.outputs["model"],
         example_splits=[names.TEST],

@@ -10,6 +10,7 @@ import numpy as np
 from h2rec_tf.bench.summary import Comparison, ModelResults
 from h2rec_tf.errors import InputError
 from h2rec_tf.metrics import ranking
+from h2rec_tf.metrics.bootstrap import resampled_sums
 
 _RESAMPLES = 10_000
 # Resamples at once: bounds memory.
@@ -58,9 +59,7 @@ def paired_tests(differences: np.ndarray, *, resamples: int = _RESAMPLES, seed: 
         count = min(_BLOCK, resamples - first)
         signs = generator.integers(0, 2, (count, len(moved)), dtype=np.int8) * 2.0 - 1.0
         extreme += (np.abs(signs @ moved / users) >= threshold).sum(axis=0)
-        drawn = generator.integers(0, users, (count, users))
-        weights = np.stack([np.bincount(row, minlength=users) for row in drawn]).astype(np.float64)
-        means[first : first + count] = weights @ differences / users
+        means[first : first + count] = resampled_sums(differences, count, generator) / users
     low, high = np.percentile(means, [2.5, 97.5], axis=0)
     p = (extreme + 1) / (resamples + 1)
     return [

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from h2rec_tf.evaluation import Protocol, Recommender
 
 GATE_OPTION = click.option(
-    "--gate", "gated", is_flag=True, help="End with exit code 3 if the model does not beat `gate.baselines`."
+    "--gate", "gated", is_flag=True, help="End with exit code 3 if the model is refused by `gate.baselines`."
 )
 
 
@@ -72,7 +72,13 @@ def compare(
         )
         results[LABELS.get(name, name)] = first
         gains[name] = ranking.ndcg((others or [first])[-1].ranks, 10)
-    verdict = judge(gains.pop("h2rec"), gains, tail=results["h2rec"].slices[names.TAIL], gate=config.gate)
+    verdict = judge(
+        gains.pop("h2rec"),
+        gains,
+        users=dataset.test.histories.user_ids,
+        tail=results["h2rec"].slices[names.TAIL],
+        gate=config.gate,
+    )
     if json_path is not None:
         content = {name: result.to_dict() for name, result in results.items()}
         write_atomically(json_path, json.dumps(content, indent=1).encode())

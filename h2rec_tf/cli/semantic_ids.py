@@ -57,6 +57,7 @@ def build(
 
     from h2rec_tf.data.catalogue import read_catalogue
     from h2rec_tf.data.text_format import catalogue_format
+    from h2rec_tf.quantizers.codebook_gate import codebook_faults
     from h2rec_tf.semantic_ids import build_semantic_ids
 
     catalogue, _ = read_catalogue(
@@ -75,6 +76,8 @@ def build(
     )
     built.save(output)
     click.echo(built.report.table())
+    for fault in codebook_faults(built.report, config.codebooks):
+        click.echo(f"codebooks: {fault}")
     click.echo(f"written to {output}")
 
 

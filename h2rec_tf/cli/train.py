@@ -33,6 +33,7 @@ def train(files: DataFiles, config: Config, output: str, epochs: int | None, see
     from h2rec_tf.export import export_model, serving_model
     from h2rec_tf.models.store import TrainedModel
     from h2rec_tf.models.vector_recommender import VectorRecommender
+    from h2rec_tf.quantizers.codebook_gate import check_codebooks, codebook_faults
     from h2rec_tf.semantic_ids import build_semantic_ids
     from h2rec_tf.training.configured import train_configured
 
@@ -40,6 +41,10 @@ def train(files: DataFiles, config: Config, output: str, epochs: int | None, see
     semantic_ids = build_semantic_ids(
         dataset.catalogue, text=config.text, quantizer=config.quantizer, seed=config.training.seed, progress=True
     )
+    if gated:
+        check_codebooks(semantic_ids.report, config.codebooks)
+    for fault in codebook_faults(semantic_ids.report, config.codebooks):
+        click.echo(f"codebooks: {fault}")
     result = train_configured(config, semantic_ids, dataset.train, dataset.validation, directory=output, progress=True)
     TrainedModel(result.model, config, semantic_ids, dataset.popularity).save(f"{output}/model")
     export_model(serving_model(result.model, semantic_ids, dataset.popularity, config), f"{output}/serving/1")

@@ -90,14 +90,15 @@ class IndexReport:
             config: limits: `target_recall`, `max_p99_ms`, `max_memory_ratio`.
         """
         found = []
-        if self.recall < config.target_recall:
+        # Asked so that a figure which is not a number misses every limit: compared with one, it is never beyond it.
+        if not self.recall >= config.target_recall:
             found.append(
                 f"recall@{self.k} {self.recall:.4f} is below {config.target_recall} (index.target_recall); "
                 "run `h2rec index tune`, or raise index.leaves_to_search or index.reorder"
             )
-        if config.max_p99_ms and self.p99_ms > config.max_p99_ms:
+        if config.max_p99_ms and not self.p99_ms <= config.max_p99_ms:
             found.append(f"p99 of a query {self.p99_ms:.3f} ms is above {config.max_p99_ms} (index.max_p99_ms)")
-        if config.max_memory_ratio and self.memory_bytes > config.max_memory_ratio * self.bytes:
+        if config.max_memory_ratio and not self.memory_bytes <= config.max_memory_ratio * self.bytes:
             found.append(
                 f"memory {self.memory_bytes / self.bytes:.2f} times the index on disk is above "
                 f"{config.max_memory_ratio} (index.max_memory_ratio)"

@@ -17,17 +17,20 @@ def push(
     model: pathlib.Path,
     *,
     index: pathlib.Path | None = None,
-    blessed: bool = True,
-    index_blessed: bool = True,
+    blessed: bool | None = True,
+    index_blessed: bool | None = True,
 ) -> standard_artifacts.PushedModel:
-    """Pushes to `root/serving`."""
-    blessing = standard_artifacts.ModelBlessing()
-    blessing.set_int_custom_property("blessed", int(blessed))
-    inputs = {"model": at(standard_artifacts.Model(), model), "model_blessing": at(blessing, root / "blessing")}
+    """Pushes to `root/serving`; a blessing of None is not given at all."""
+    inputs = {"model": at(standard_artifacts.Model(), model)}
+    if blessed is not None:
+        blessing = standard_artifacts.ModelBlessing()
+        blessing.set_int_custom_property("blessed", int(blessed))
+        inputs["model_blessing"] = at(blessing, root / "blessing")
     if index is not None:
+        inputs["index"] = at(ItemIndex(), index)
+    if index is not None and index_blessed is not None:
         verdict = IndexBlessing()
         verdict.set_int_custom_property("blessed", int(index_blessed))
-        inputs["index"] = at(ItemIndex(), index)
         inputs["index_blessing"] = at(verdict, index.parent / "blessing")
     outputs = {"pushed_model": at(standard_artifacts.PushedModel(), root / "pushed")}
     destination = {"filesystem": {"base_directory": str(root / "serving")}}

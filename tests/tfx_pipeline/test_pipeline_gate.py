@@ -119,19 +119,16 @@ def folder(transformed: Transformed, tmp_path_factory: pytest.TempPathFactory) -
     """
     folder = tmp_path_factory.mktemp("gate")
     targets = [1 + row % 8 for row in range(60)] + [9 + row % 32 for row in range(40)]
-    raw, indices = [], []
+    rows = []
     for row, target in enumerate(targets):
-        last = (target - 2) % ITEMS
-        user, times = [f"u{row}"], {"timestamps": [row]}
-        raw.append({"user_id": user, "history": [ITEM_IDS[last]], "target": [ITEM_IDS[target - 1]], **times})
-        indices.append({"user_id": user, "history_index": [last + 1], "target_index": [target], **times})
-    write(folder / "examples" / "Split-test", raw)
-    # In another order, as files of a Beam run may come.
-    write(folder / "transformed" / "Split-test", indices[::-1])
+        last, user = ITEM_IDS[(target - 2) % ITEMS], f"u{row // 2}"
+        rows.append({"user_id": [user], "history": [last], "target": [ITEM_IDS[target - 1]], "timestamps": [row]})
+    write(folder / "examples" / "Split-test", rows)
     pairs = [[1 + item, 1 + (item + 1) % 8] for item in range(8)] * 60
     histories = pairs + [[item] for item in range(9, ITEMS + 1) for _ in range(POPULARITY[item])]
     train = [{"user_id": [f"t{row}"], "history_index": history} for row, history in enumerate(histories)]
     write(folder / "transformed" / "Split-train", train)
+    shutil.copytree(transformed.graph.transform_savedmodel_dir + "/..", folder / "graph")
     save(folder / "even", transformed.graph, head=3, tail=3)
     save(folder / "tail-breaking", transformed.graph, head=1, tail=30)
     save(folder / "poor", transformed.graph, head=4, tail=4)
@@ -147,10 +144,11 @@ def evaluate(folder: pathlib.Path, model: str, baseline: str | None, asked: Gate
     examples = standard_artifacts.Examples()
     examples.split_names = '["test"]'
     transformed = standard_artifacts.Examples()
-    transformed.split_names = '["test", "train"]'
+    transformed.split_names = '["train"]'
     inputs = {
         "examples": at(examples, folder / "examples"),
         "transformed_examples": at(transformed, folder / "transformed"),
+        "transform_graph": at(standard_artifacts.TransformGraph(), folder / "graph"),
         "model": at(standard_artifacts.Model(), folder / model),
     }
     if baseline:

@@ -150,11 +150,13 @@ def test_a_version_that_was_damaged_is_pushed_again(model_artifact: pathlib.Path
     assert next(pathlib.Path(second).rglob("variables.data*")).read_bytes() == whole
 
 
+@pytest.mark.parametrize("verdict", [False, None])
 @pytest.mark.parametrize("refused", ["blessed", "index_blessed"])
 def test_what_is_not_blessed_stays_out(
-    folder: pathlib.Path, model_artifact: pathlib.Path, tmp_path: pathlib.Path, refused: str
+    folder: pathlib.Path, model_artifact: pathlib.Path, tmp_path: pathlib.Path, refused: str, verdict: bool | None
 ) -> None:
-    artifact = push(tmp_path, model_artifact, index=folder / "good" / "index", **{refused: False})
+    """Refused, or not judged at all."""
+    artifact = push(tmp_path, model_artifact, index=folder / "good" / "index", **{refused: verdict})
     assert artifact.get_int_custom_property("pushed") == 0
     assert not (tmp_path / "serving").exists()
 

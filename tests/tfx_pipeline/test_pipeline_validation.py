@@ -6,6 +6,7 @@ import json
 import pathlib
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 import tensorflow_data_validation as tfdv
@@ -39,6 +40,9 @@ ITEMS: Rows = [{"item_id": [item], "title": [""], "text": ["t"], "vector": [0.5,
 
 def statistics(rows: Rows) -> statistics_pb2.DatasetFeatureStatisticsList:
     """Statistics of examples, as StatisticsGen makes them."""
+    if not rows:
+        empty = pa.RecordBatch.from_arrays([pa.array([], pa.list_(pa.binary()))], ["history"])
+        return stats_impl.generate_statistics_in_memory(empty, stats_options.StatsOptions())
     batch = ExamplesToRecordBatchDecoder().DecodeBatch([example(**row) for row in rows])
     return stats_impl.generate_statistics_in_memory(batch, stats_options.StatsOptions())
 
@@ -155,6 +159,18 @@ def test_a_history_beyond_the_limit_stops_the_run(root: Root) -> None:
         root.run(max_history=1)
 
 
+def test_an_empty_split_or_training_without_items_stops_the_run(root: Root) -> None:
+    """Neither is an anomaly of a feature, and neither drifts."""
+    root.run()
+    with pytest.raises(InputError, match=r"schema: test: holds no example; check the data's filters"):
+        root.run(test=[])
+    nothing = [{**row, "history": [], "timestamps": []} for row in TRAIN]
+    with pytest.raises(InputError, match=r"train: `history`: no example has an item"):
+        root.run(train=nothing)
+    # A held-out user may have no history.
+    root.run(test=TEST[:1])
+
+
 def test_drift_is_measured_against_the_last_accepted_run(root: Root) -> None:
     root.run()
     root.run(train=[*TRAIN, *TRAIN])
@@ -178,6 +194,9 @@ def test_logged_requests_are_compared_with_training(root: Root, tmp_path: pathli
     log.write_text('{"history": ["x"]}\n{"items": []}\n')
     with pytest.raises(InputError, match=r"requests\.jsonl:2: not a logged request.*`history`"):
         root.run(serving_requests=str(log))
+    log.write_text('{"history": []}\n{"history": []}\n')
+    with pytest.raises(InputError, match=r"no request has an item in its `history`"):
+        root.run(serving_requests=str(log), max_skew=1.0)
     with pytest.raises(InputError, match=r"absent: cannot be read"):
         root.run(serving_requests=str(tmp_path / "absent"))
 

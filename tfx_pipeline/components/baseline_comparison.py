@@ -1,4 +1,4 @@
-"""A model and the recommenders that need no training on the same test users."""
+"""A model and the recommenders that need no training on the same test cases."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_transform as tft
 from tfx import types
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
@@ -70,9 +71,9 @@ class BaselineResults:
 def compare(
     saved_model: str,
     examples: list[types.Artifact],
+    transform_graph: str,
     *,
     train: Sequences,
-    test: Holdout,
     popularity: np.ndarray,
     head_fraction: float,
     seen: str,
@@ -86,55 +87,53 @@ def compare(
     Args:
         saved_model: directory of the judged model.
         examples: user examples before the transformation, as the model's `evaluate` signature takes them.
+        transform_graph: directory of what transforms them.
         train: the training split.
-        test: the test split after the transformation.
         popularity: int `[N + 1]`, training interactions of each item index.
         head_fraction: share of the catalogue that is head.
         seen: what is served of seen items, as `serving.seen`.
         gate: what is asked.
-
-    Raises:
-        InputError: `examples` and `test` are of different users.
     """
-    model = model_gains(saved_model, examples, test)
+    test, model = _measured(saved_model, examples, tft.TFTransformOutput(transform_graph))
     members = slices.user_slices(test.targets, test.histories.lengths, popularity, head_fraction)
     gains, ndcg = {}, {}
     for name, baseline in baselines(train, popularity).items():
         gains[name] = _gains(baseline, test, popularity, Protocol(seen))
         ndcg[name] = {part: float(gains[name][mask].mean()) for part, mask in members.items() if mask.any()}
-    return BaselineResults(ndcg, judge(model, gains, tail=members[names.TAIL], gate=gate))
+    verdict = judge(model, gains, users=test.histories.user_ids, tail=members[names.TAIL], gate=gate)
+    return BaselineResults(ndcg, verdict)
 
 
-def model_gains(saved_model: str, examples: list[types.Artifact], test: Holdout) -> np.ndarray:
-    """float64 `[U]`: NDCG@10 of each user of `test`, by the signature that the Evaluator measures.
-
-    Raises:
-        InputError: `examples` and `test` are of different users.
-    """
+def _measured(
+    saved_model: str, examples: list[types.Artifact], transform: tft.TFTransformOutput
+) -> tuple[Holdout, np.ndarray]:
+    """The test split, and float64 `[C]`, NDCG@10 of each row by the signature that the Evaluator measures."""
     loaded = tf.saved_model.load(saved_model)
     evaluated = loaded.signatures[names.EVALUATE]
+    layer, spec = transform.transform_features_layer(), transform.raw_feature_spec()
     files = [
         file
         for uri in artifact_utils.get_split_uris(examples, names.TEST)
         for file in tf.io.gfile.glob(io_utils.all_files_pattern(uri))
     ]
-    users, gains = [], []
+    parts: dict[str, list[np.ndarray]] = {key: [] for key in ("users", "items", "lengths", "targets", "gains")}
     for rows in tf.data.TFRecordDataset(sorted(files), compression_type="GZIP").batch(_ROWS):
-        parsed = tf.io.parse_example(rows, {names.USER_ID: tf.io.FixedLenFeature([], tf.string)})
-        users += [user.decode("utf-8") for user in parsed[names.USER_ID].numpy()]
-        gains += evaluated(examples=rows)[_GAIN].numpy().tolist()
-    ids = np.asarray(users, dtype=object)
-    order = np.argsort(ids, kind="stable")
-    if not np.array_equal(ids[order], test.histories.user_ids):
-        raise InputError(
-            f"the test split has {len(ids)} users before the transformation and {len(test)} others after it; run the"
-            " pipeline on a new root"
-        )
-    return np.asarray(gains, np.float64)[order]
+        raw = tf.io.parse_example(rows, spec)
+        features = layer(raw)
+        history = features[names.HISTORY_INDEX]
+        parts["users"].append(tf.sparse.to_dense(raw[names.USER_ID])[:, 0].numpy())
+        parts["items"].append(history.values.numpy())
+        parts["lengths"].append(np.bincount(history.indices[:, 0].numpy(), minlength=len(rows)))
+        parts["targets"].append(features[names.TARGET_INDEX].numpy())
+        parts["gains"].append(evaluated(examples=rows)[_GAIN].numpy())
+    whole = {key: np.concatenate([*found, np.zeros(0, np.int64)]) for key, found in parts.items()}
+    offsets = np.concatenate([[0], np.cumsum(whole["lengths"])]).astype(np.int64)
+    histories = Sequences(whole["users"], whole["items"].astype(np.int32), offsets)
+    return Holdout(histories, whole["targets"].astype(np.int32)), whole["gains"].astype(np.float64)
 
 
 def _gains(baseline: Recommender, test: Holdout, popularity: np.ndarray, protocol: Protocol) -> np.ndarray:
-    """float64 `[U]`: NDCG@10 of each user, ranked as the `evaluate` signature ranks."""
+    """float64 `[C]`: NDCG@10 of each row, ranked as the `evaluate` signature ranks."""
     if not len(test):
         return np.zeros(0)
     result = evaluate(baseline, test, popularity=popularity, ks=(_K,), protocol=protocol, recommendation_k=0)

@@ -42,6 +42,7 @@ _REMEDIES = {
     _Reason.FEATURE_TYPE_HIGH_NUMBER_VALUES: "see the rows behind it, or raise validation.max_history where it is set",
 }
 _REMEDY = "mend the input and run again"
+_EMPTY = "check the data's filters and split, or hold out more"
 
 
 class StrictExampleValidatorSpec(component_spec.ComponentSpec):
@@ -83,14 +84,20 @@ class StrictExampleValidatorExecutor(base_executor.BaseExecutor):
         serving = _serving_statistics(limits.serving_requests)
         found = []
         for split in splits:
+            measured = stats_artifact_utils.load_statistics(statistics, split).proto()
             anomalies = tfdv.validate_statistics(
-                stats_artifact_utils.load_statistics(statistics, split).proto(),
+                measured,
                 schema,
                 environment=split,
                 previous_statistics=_statistics(before, split),
                 serving_statistics=serving if split == names.TRAIN else None,
             )
             found += _kept(output, split, anomalies, schema)
+            # Neither is an anomaly to TFDV, and what is not there drifts from nothing.
+            if not sum(dataset.num_examples for dataset in measured.datasets):
+                found.append(f"{split}: holds no example; {_EMPTY}")
+            elif split == names.TRAIN and not _values(measured, names.HISTORY):
+                found.append(f"{split}: `{names.HISTORY}`: no example has an item; {_EMPTY}")
         items, its_schema = _item_statistics(input_dict[constants.ITEMS])
         found += _kept(output, constants.ITEMS_SPLIT, tfdv.validate_statistics(items, its_schema), its_schema)
         if found:
@@ -138,6 +145,16 @@ class StrictExampleValidator(base_component.BaseComponent):
                 anomalies=types.Channel(type=standard_artifacts.ExampleAnomalies),
             )
         )
+
+
+def _values(statistics: statistics_pb2.DatasetFeatureStatisticsList, name: str) -> int:
+    """How many values a feature has in all examples."""
+    return sum(
+        getattr(feature, feature.WhichOneof("stats")).common_stats.tot_num_values
+        for dataset in statistics.datasets
+        for feature in dataset.features
+        if list(feature.path.step) == [name]
+    )
 
 
 def _serving_statistics(path: str) -> statistics_pb2.DatasetFeatureStatisticsList | None:

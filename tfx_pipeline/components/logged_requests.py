@@ -34,7 +34,13 @@ def serving_statistics(path: str) -> statistics_pb2.DatasetFeatureStatisticsList
     histories = [_request_batch(path, lines) for lines in _batches(_newest_lines(path))]
     if not histories:
         raise InputError(f"{path}: holds no request; clear validation.serving_requests or give a log")
-    batch = pa.RecordBatch.from_arrays([pa.concat_arrays(histories)], [names.HISTORY])
+    column = pa.concat_arrays(histories)
+    if not len(column.flatten()):
+        raise InputError(
+            f"{path}: no request has an item in its `{names.HISTORY}`, so there is nothing to compare; clear"
+            " validation.serving_requests or give another log"
+        )
+    batch = pa.RecordBatch.from_arrays([column], [names.HISTORY])
     return stats_impl.generate_statistics_in_memory(batch, tfdv.StatsOptions())
 
 

@@ -27,7 +27,7 @@ from tfx_pipeline.components.evaluation_results import EvaluationResults
 from tfx_pipeline.components.index_builder import catalogue_ids
 from tfx_pipeline.components.index_evaluator import REASONS
 from tfx_pipeline.components.model_files import saved_model_dir
-from tfx_pipeline.examples import decode_holdout, decode_training
+from tfx_pipeline.examples import decode_training
 from tfx_pipeline.reading import split_batches
 from tfx_pipeline.storage import local_artifacts
 
@@ -37,7 +37,7 @@ _GATE = ("baselines", "confidence", "max_tail_loss")
 
 
 class ModelEvaluatorSpec(standard_component_specs.EvaluatorSpec):
-    """Evaluator's spec with the transformed examples, which the baselines are fitted on, and their settings."""
+    """Evaluator's spec with what the baselines are fitted on, what transformed it, and their settings."""
 
     PARAMETERS: ClassVar[dict[str, Any]] = {
         **standard_component_specs.EvaluatorSpec.PARAMETERS,
@@ -46,6 +46,9 @@ class ModelEvaluatorSpec(standard_component_specs.EvaluatorSpec):
     INPUTS: ClassVar[dict[str, Any]] = {
         **standard_component_specs.EvaluatorSpec.INPUTS,
         constants.TRANSFORMED_EXAMPLES: component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        standard_component_specs.TRANSFORM_GRAPH_KEY: component_spec.ChannelParameter(
+            type=standard_artifacts.TransformGraph
+        ),
     }
 
 
@@ -64,10 +67,11 @@ class ModelEvaluatorExecutor(executor.Executor):
         another `serving.seen`: figures of two protocols say nothing about each other. The results say so.
 
         Raises:
-            InputError: a file is damaged, or the examples before and after the transformation are of different users.
+            InputError: a file is damaged.
         """
         inputs, properties = dict(input_dict), dict(exec_properties)
         transformed = inputs.pop(constants.TRANSFORMED_EXAMPLES)
+        graph = artifact_utils.get_single_uri(inputs.pop(standard_component_specs.TRANSFORM_GRAPH_KEY))
         settings = json.loads(properties.pop(constants.CONFIG))
         earlier = _other_protocol(inputs)
         if earlier:
@@ -77,7 +81,7 @@ class ModelEvaluatorExecutor(executor.Executor):
         uri = artifact_utils.get_single_uri(output_dict[standard_component_specs.EVALUATION_KEY])
         models = inputs[standard_component_specs.MODEL_KEY]
         with local_artifacts({standard_component_specs.MODEL_KEY: models}, {}):
-            compared = _compare(models, inputs[standard_component_specs.EXAMPLES_KEY], transformed, settings)
+            compared = _compare(models, inputs[standard_component_specs.EXAMPLES_KEY], transformed, graph, settings)
         dataclasses.replace(compared, not_compared=earlier).save(uri)
         blessing = artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY])
         _bless(blessing, EvaluationResults.load(uri))
@@ -99,6 +103,7 @@ class ModelEvaluator(base_beam_component.BaseBeamComponent):
         *,
         examples: types.BaseChannel,
         transformed_examples: types.BaseChannel,
+        transform_graph: types.BaseChannel,
         model: types.BaseChannel,
         baseline_model: types.BaseChannel,
         example_splits: list[str],
@@ -110,6 +115,7 @@ class ModelEvaluator(base_beam_component.BaseBeamComponent):
         """Args:
         examples: user examples.
         transformed_examples: the same with item indices; the baselines are fitted on their training split.
+        transform_graph: what transformed them.
         model: from the Trainer.
         baseline_model: the last blessed model, TFMA's baseline; may resolve to nothing.
         example_splits: splits that TFMA measures.
@@ -127,6 +133,7 @@ class ModelEvaluator(base_beam_component.BaseBeamComponent):
             spec=ModelEvaluatorSpec(
                 examples=examples,
                 transformed_examples=transformed_examples,
+                transform_graph=transform_graph,
                 model=model,
                 baseline_model=baseline_model,
                 fairness_indicator_thresholds=json_utils.dumps(None),
@@ -159,6 +166,7 @@ def _compare(
     models: list[types.Artifact],
     examples: list[types.Artifact],
     transformed: list[types.Artifact],
+    transform_graph: str,
     settings: dict[str, Any],
 ) -> BaselineResults:
     config = Config.from_dict(settings)
@@ -166,8 +174,8 @@ def _compare(
     return compare(
         saved_model_dir(models),
         examples,
+        transform_graph,
         train=train,
-        test=decode_holdout(split_batches(transformed, names.TEST, constants.EVALUATOR)),
         popularity=np.bincount(train.items, minlength=len(catalogue_ids(models)) + 1),
         head_fraction=config.evaluation.head_fraction,
         seen=config.serving.seen,

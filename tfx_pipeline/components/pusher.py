@@ -58,8 +58,15 @@ class NewestPusherExecutor(executor.Executor):
     """Pushes what all validators blessed, unless the newest version at the destination is that very model and index."""
 
     def CheckBlessing(self, input_dict: dict[str, list[types.Artifact]]) -> bool:
-        """Whether the model, its infrastructure and its index, as far as they were judged, are blessed."""
+        """Whether the model, its infrastructure where that was judged, and its index are blessed.
+
+        What was not judged is not pushed: a model or an index without a blessing counts as refused.
+        """
+        if not input_dict.get(standard_component_specs.MODEL_BLESSING_KEY):
+            return False
         blessings = input_dict.get(constants.INDEX_BLESSING) or []
+        if input_dict.get(constants.INDEX) and not blessings:
+            return False
         if not all(blessing.get_int_custom_property(BLESSED) for blessing in blessings):
             return False
         return super().CheckBlessing(input_dict)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 
 from ml_metadata.proto import metadata_store_pb2
+from tfx.components.evaluator.constants import ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY
 from tfx.types import standard_component_specs
 
 from h2rec_tf.metrics import table
@@ -25,7 +26,8 @@ class RunSummary:
         metrics: slice -> metric -> value, as `metrics["head"]["ndcg_10"]`; `users` is the number of examples.
         blessed: whether the model, its index and, where it was judged, its start in a server were all blessed.
         reasons: why not, one line each.
-        compared: how the model stands to recommenders without training, one line each.
+        compared: whether there was an earlier model to compare with, and how the model stands to recommenders without
+            training, one line each.
         pushed: directory of the pushed version, or "".
         report: path of the run's HTML report.
     """
@@ -61,6 +63,11 @@ def summarize(runs: Mapping[str, NodeRun]) -> RunSummary:
     index = output(constants.INDEX_EVALUATOR, standard_component_specs.BLESSING_KEY).custom_properties
     if not index[BLESSED].int_value:
         reasons.append(f"index: {index[REASONS].string_value}")
+    judged = output(constants.EVALUATOR, standard_component_specs.BLESSING_KEY).custom_properties
+    earlier = judged[ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY].string_value
+    first = []
+    if not earlier and not results.baselines.not_compared:
+        first.append("no model was blessed before this one, so gate.max_relative_drop compared nothing")
     infra_blessed = True
     if constants.INFRA_VALIDATOR in runs:
         infra = output(constants.INFRA_VALIDATOR, standard_component_specs.BLESSING_KEY).custom_properties
@@ -72,7 +79,7 @@ def summarize(runs: Mapping[str, NodeRun]) -> RunSummary:
         metrics=results.metrics,
         blessed=results.blessed and bool(index[BLESSED].int_value) and infra_blessed,
         reasons=reasons,
-        compared=results.baselines.lines(),
+        compared=[*first, *results.baselines.lines()],
         pushed=pushed["pushed_destination"].string_value,
         report=os.path.join(output(constants.REPORT_GEN, constants.REPORT).uri, constants.REPORT_FILE),
     )

@@ -50,6 +50,19 @@ def test_ranks_and_metrics_agree_with_the_evaluation(model: Any, changes: dict[s
     assert (module.ranks(items, tf.zeros_like(targets)).numpy() == NUM_ITEMS + 1).all()
 
 
+def test_scores_that_are_not_numbers_are_never_good_ones(model: Any) -> None:
+    broken = serving_of(model, item_block=16)
+    table = broken._table.numpy()
+    table[5] = np.nan
+    broken._table.assign(table)
+    items, targets = tf.constant([[1, 2], [1, 2]]), tf.constant([5, 6])
+    sound = serving_of(model, item_block=16).ranks(items, targets).numpy()
+    # Nothing is known of the target; beside another target it may be the better one, and counts as such.
+    assert broken.ranks(items, targets).numpy().tolist() in ([0, sound[1]], [0, sound[1] + 1])
+    for name, values in broken.metrics(items, targets).items():
+        assert np.isnan(values[0]) and np.isfinite(values[1]), name
+
+
 @pytest.mark.parametrize("item_block", [7, NUM_ITEMS])
 def test_equals_rank_in_the_order_of_their_indices(model: Any, item_block: int) -> None:
     flat = serving_of(model, item_block=item_block)

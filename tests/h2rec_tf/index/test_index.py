@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import pathlib
 import shutil
 
@@ -93,6 +95,11 @@ def test_report_measures_recall_and_names_what_is_wrong(index: Index, tmp_path: 
     assert report.problems(_config(target_recall=0.9)) == []
     slow = report.problems(_config(target_recall=1.0, max_p99_ms=1e-6))
     assert [line for line in slow if "p99" in line]
+    # What is not a number is within no limit.
+    for name, limit in (("recall", "target_recall"), ("p99_ms", "max_p99_ms")):
+        broken = dataclasses.replace(report, **{name: math.nan})
+        (line,) = broken.problems(_config(**{"target_recall": 0.9, limit: 0.5}))
+        assert f"index.{limit}" in line
 
 
 def test_recall_of_an_index_that_looks_into_one_leaf_is_what_numpy_says(tmp_path: pathlib.Path) -> None:
