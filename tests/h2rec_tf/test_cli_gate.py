@@ -16,11 +16,12 @@ from h2rec_tf.cli.evaluate import evaluate
 from h2rec_tf.cli.train import train
 from h2rec_tf.config import Config
 from h2rec_tf.data.sequences import Dataset
-from h2rec_tf.errors import NotBlessedError
+from h2rec_tf.errors import InputError, NotBlessedError
 
 CONFIG = """
 text: {dimensions: 16}
 quantizer: {levels: 2, codes: 8, iterations: 2}
+codebooks: {max_collision_rate: 1.0}
 model: {hidden_size: 8, layers: 1, max_length: 5, branches: hid}
 loss: {item_alignment: 0.0, user_alignment: 0.0}
 training: {epochs: 1, min_epoch_steps: 0, batch_size: 128, validation_users: 50}
@@ -100,3 +101,13 @@ def test_evaluate_says_the_same_and_ends_well_without_the_flag(folder: Folder) -
     assert "\ngate: refused: overall ndcg@10 0." in found.stdout
     lines = [line for line in folder.trained.stdout.splitlines() if line.startswith("gate: ")]
     assert [line for line in found.stdout.splitlines() if line.startswith("gate: does")] == lines
+
+
+def test_codebooks_that_tell_little_apart_stop_a_gated_training_before_it_begins(folder: Folder) -> None:
+    strict = folder.path / "strict.yaml"
+    strict.write_text(CONFIG.replace("max_collision_rate: 1.0", "max_collision_rate: 0.1"))
+    output = folder.path / "other"
+    flags = [*folder.files[:4], "--config", str(strict), "--output", str(output), "--gate"]
+    found = CliRunner().invoke(train, flags)
+    assert isinstance(found.exception, InputError) and "codebooks refused" in str(found.exception)
+    assert not output.exists()
