@@ -17,6 +17,7 @@ from h2rec_tf.cli.train import train
 from h2rec_tf.config import Config
 from h2rec_tf.data.sequences import Dataset
 from h2rec_tf.errors import InputError, NotBlessedError
+from h2rec_tf.evaluation import Protocol
 
 CONFIG = """
 text: {dimensions: 16}
@@ -52,13 +53,14 @@ class Told:
 @pytest.mark.parametrize(("right", "beaten"), [(1.0, True), (0.0, False)])
 def test_the_verdict_is_about_full_ranking_whatever_the_table_shows(right: float, beaten: bool) -> None:
     dataset = tiny_dataset()
-    config = Config().replace(**{"evaluation.sampled_negatives": 5, "evaluation.ks": [3]})
-    table, verdict = compare(Told(dataset, right=right), dataset, config)
+    config = Config().replace(**{"evaluation.ks": [3]})
+    few, served = Protocol("include", sampled_negatives=5), Protocol("include")
+    table, verdict = compare(Told(dataset, right=right), dataset, config, served="include", shown=few)
     assert table.startswith("model (5 negatives)") and "item-kNN" in table
     assert [test.baseline for test in verdict.tests] == ["popularity", "item_knn"]
     assert not verdict.reasons if beaten else verdict.reasons
-    plain, same = compare(Told(dataset, right=right), dataset, Config())
-    assert plain.startswith("model (full)") and same == verdict
+    plain, same = compare(Told(dataset, right=right), dataset, config, served="include", shown=served)
+    assert plain.startswith(f"model ({served.name})") and same == verdict
     if beaten:
         assert verdict.value > 0.9
         show_verdict(verdict, gated=True)

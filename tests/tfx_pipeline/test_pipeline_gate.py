@@ -115,7 +115,8 @@ def folder(transformed: Transformed, tmp_path_factory: pytest.TempPathFactory) -
     """Test examples, 60 of head targets and 40 of tail ones, training examples, and models.
 
     In training the head items follow each other in a circle and tail items stand alone. So item-kNN ranks a head target
-    first or second (the item before is as near), popularity by its index, and both give next to nothing for tail targets.
+    first or second (the item before is as near), popularity by its index, and both give next to nothing for tail
+    targets.
     """
     folder = tmp_path_factory.mktemp("gate")
     targets = [1 + row % 8 for row in range(60)] + [9 + row % 32 for row in range(40)]
@@ -200,7 +201,9 @@ def test_the_last_model_is_not_compared_with_where_it_ranks_by_another_protocol(
     values = json.loads(limits.read_text())
     assert values.pop("seen") == "include"
     limits.write_text(json.dumps(values if seen is None else {**values, "seen": seen}))
-    _, blessed, reasons = evaluate(folder, "tail-breaking", str(before), gate(baselines=["popularity"], max_tail_loss=1.0), tmp_path / "now")
+    _, blessed, reasons = evaluate(
+        folder, "tail-breaking", str(before), gate(baselines=["popularity"], max_tail_loss=1.0), tmp_path / "now"
+    )
     assert blessed and not reasons
     said = EvaluationResults.load(str(tmp_path / "now" / "evaluation")).baselines.lines()[-1]
     assert said.startswith("not compared with the last blessed model") and said in caplog.messages
