@@ -1,10 +1,11 @@
-"""NumPy counterparts of layers and losses, written from the formulas and not from the layers' code."""
+"""Counterparts of layers, losses and orders, written from the formulas and not from the program's code."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import special
 
 
@@ -143,3 +144,20 @@ def info_nce(logits: np.ndarray, weights: np.ndarray) -> float:
 def normalised(x: np.ndarray) -> np.ndarray:
     """Rows of length 1."""
     return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-6)
+
+
+_LOW_64 = 2**64 - 1
+
+
+def _mixed(value: int) -> int:
+    """SplitMix64's finalizer in Python's integers."""
+    value = (value + 0x9E3779B97F4A7C15) & _LOW_64
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _LOW_64
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _LOW_64
+    return value ^ (value >> 31)
+
+
+def tie_key(user: str, time: int, item: str) -> int:
+    """What orders events of one user at one time, before the item's index."""
+    user_hash, item_hash = (int(pd.util.hash_array(np.asarray([name], object))[0]) for name in (user, item))
+    return _mixed(_mixed(user_hash ^ _mixed(time)) ^ item_hash) >> 32

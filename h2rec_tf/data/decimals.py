@@ -36,8 +36,8 @@ class Decimals:
 
     @classmethod
     def from_integers(cls, values: np.ndarray) -> Decimals:
-        """Numbers without a fraction: int64 or uint64 `[n]`."""
-        fits = values <= np.asarray(2**63 - 1, values.dtype)
+        """Numbers without a fraction: integers `[n]` of any width."""
+        fits = values <= np.uint64(2**63 - 1) if values.dtype == np.uint64 else np.ones(len(values), bool)
         nothing = np.zeros(len(values), np.int64)
         return cls(np.where(fits, values, 0).astype(np.int64), nothing, nothing.astype(bool), fits)
 

@@ -140,7 +140,7 @@ class EventTally:
             single = np.flatnonzero((low == high) & (lengths >= ONE_ITEM_LENGTH))
         return cls(
             users=IdTally.of(ids, lengths),
-            item_counts=np.bincount(events.items).astype(np.int64),
+            item_counts=np.bincount(events.items, minlength=1).astype(np.int64),
             neighbours=len(events) - len(starts),
             tied=int(tied.sum()),
             first=int(times.min()) if len(times) else None,

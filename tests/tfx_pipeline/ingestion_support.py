@@ -80,7 +80,7 @@ def written_rows(artifact: standard_artifacts.Examples) -> dict[str, list[Row]]:
             (
                 row["user_id"][0].decode(),
                 tuple(item.decode() for item in row["history"]),
-                tuple(row["timestamps"]),
+                tuple(row.get("timestamps", ())),
                 row["target"][0].decode() if "target" in row else "",
             )
             for row in read(artifact, split)
@@ -104,12 +104,12 @@ def _ids(catalogue: Catalogue, items: Any) -> list[str]:
 
 
 def _rows(catalogue: Catalogue, histories: Sequences, targets: list[str]) -> list[Row]:
-    assert histories.timestamps is not None
+    times = histories.timestamps
     return [
         (
             histories.user_ids[row],
             tuple(_ids(catalogue, histories.history(row))),
-            tuple(histories.timestamps[histories.offsets[row] : histories.offsets[row + 1]].tolist()),
+            () if times is None else tuple(times[histories.offsets[row] : histories.offsets[row + 1]].tolist()),
             targets[row],
         )
         for row in range(len(histories))

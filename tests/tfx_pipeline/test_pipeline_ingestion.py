@@ -66,6 +66,12 @@ def spoil(log: pd.DataFrame, seed: int) -> pd.DataFrame:
     return log
 
 
+def in_order(log: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Another column that orders ties, with fractions, in any order of rows."""
+    steps = np.random.default_rng(seed).permutation(len(log)) / 4 - 9
+    return log.assign(step=[f"{step:.2f}" for step in steps])
+
+
 def write_csv(log: pd.DataFrame, folder: pathlib.Path) -> str:
     log.to_csv(folder / "events.csv.gz", index=False)
     return str(folder / "events.csv.gz")
@@ -78,7 +84,7 @@ def write_jsonl(log: pd.DataFrame, folder: pathlib.Path) -> str:
 
 
 def write_parquet(log: pd.DataFrame, folder: pathlib.Path) -> str:
-    log.astype({"user_id": str, "item_id": str, "timestamp": str}).to_parquet(folder / "events.parquet")
+    log.astype({"user_id": str, "item_id": str, "timestamp": str, "step": str}).to_parquet(folder / "events.parquet")
     return str(folder / "events.parquet")
 
 
@@ -107,6 +113,9 @@ def write_parts(log: pd.DataFrame, folder: pathlib.Path) -> str:
         (3, write_parquet, {"min_user_interactions": 4, "min_item_interactions": 5}),
         (5, write_folder, {}),
         (4, write_parts, {"split": "temporal", "min_user_interactions": 3, "min_item_interactions": 6}),
+        (5, write_parts, {"order_column": "step"}),
+        (6, write_jsonl, {"order_column": "step", "repeats": "keep", "time_unit": "ms"}),
+        (7, write_parquet, {"repeats": "keep", "time_unit": "us"}),
     ],
 )
 def test_equals_the_loader_in_any_row_order(
@@ -119,13 +128,14 @@ def test_equals_the_loader_in_any_row_order(
 ) -> None:
     # Several shards also for a small file, so that users meet rounds and cuts from different workers.
     monkeypatch.setattr("tfx_pipeline.components.interaction_example_gen.shard_count", lambda sources: 3)
-    log = spoil(random_log(seed), seed)
+    log = in_order(spoil(random_log(seed), seed), seed)
     config = DataConfig(max_bad_rows=20, k_core_rounds=5, **changes)
     whole = write_csv(log, tmp_path)
     dataset, report = load_dataset(whole, items[0], config=config)
     shuffled = log.sample(frac=1, random_state=seed)
     found = ingest(write(shuffled, tmp_path), items[1], config, tmp_path)
     assert written_rows(found) == loader_rows(dataset)
+    assert warnings_of(found) == [doubt.to_dict() | {"file": ""} for doubt in report.warnings]
     assert found.get_int_custom_property("rejected_rows") == report.problems.total
     assert found.get_int_custom_property("repeated_rows") == report.repeats
     kinds = pd.Series([row["kind"] for row in read_rejected(found)]).value_counts().to_dict()
@@ -169,6 +179,57 @@ def test_files_of_a_set_that_have_no_row_are_counted_and_one_that_is_no_part_is_
     (tmp_path / "part-b.csv").write_text("u,12,5\n")
     with pytest.raises(InputError, match=r"part-b\.csv: there is a header and no row below it"):
         ingest(str(tmp_path / "part-*.csv"), items[1], DataConfig(), tmp_path / "more")
+
+
+def warnings_of(artifact: standard_artifacts.Examples) -> list[dict[str, Any]]:
+    """The warnings of an artifact, without the name of the source."""
+    path = pathlib.Path(artifact.uri, "warnings", "warnings.jsonl")
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    assert artifact.get_int_custom_property("warnings") == len(rows)
+    return [row | {"file": ""} for row in rows]
+
+
+@pytest.mark.parametrize("split", ["leave_one_out", "temporal"])
+def test_without_times_rows_of_files_in_order_of_names(
+    items: tuple[str, Any], split: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tfx_pipeline.components.interaction_example_gen.shard_count", lambda sources: 3)
+    log = random_log(8)[["user_id", "item_id"]]
+    log.loc[[3, 77]] = ["", "ä"]
+    # A quoted line break: places of rows are not lines.
+    log.loc[50, "user_id"] = "line\nbreak"
+    for part, rows in enumerate(np.array_split(log, 3)):
+        rows.to_csv(tmp_path / f"part-{part}.csv", index=False)
+    config = DataConfig(time="none", split=split, max_bad_rows=2, validation_fraction=0.15, test_fraction=0.2)
+    dataset, _ = load_dataset(write_csv(log, tmp_path), items[0], config=config)
+    found = ingest(str(tmp_path / "part-*.csv"), items[1], config, tmp_path)
+    assert written_rows(found) == loader_rows(dataset)
+    assert all("timestamps" not in row for row in read(found, "train"))
+    with pytest.raises(InputError, match=r"--time none: rows of a query come in no order"):
+        ingest("bigquery:SELECT 1", items[1], config, tmp_path)
+
+
+def test_warnings_are_the_loaders(
+    items: tuple[str, Any], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tfx_pipeline.components.interaction_example_gen.shard_count", lambda sources: 3)
+    # Ids that look alike come to one shard, whichever that is; half of the times are in milliseconds.
+    users = [f"{name}{place}{edge}" for place in range(9) for name, edge in (("u", ""), ("U", ""), ("u", " "))]
+    rows = [f"{user},{ITEM_IDS[place]},{1_500_000_000 + place}" for user in users for place in range(4)]
+    rows += [f"NA,{ITEM_IDS[place % 9]},{1_500_000_000_000 + place}" for place in range(90)]
+    (tmp_path / "events.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]))
+    _, report = load_dataset(str(tmp_path / "events.csv"), items[0], config=DataConfig())
+    found = warnings_of(ingest(str(tmp_path / "events.csv"), items[1], DataConfig(), tmp_path))
+    assert [row["kind"] for row in found] == [
+        "placeholder id",
+        "blank at the edge of ids",
+        "ids that look alike",
+        "mixed units",
+    ]
+    expected = [doubt.to_dict() | {"file": ""} for doubt in report.warnings]
+    # The library also names the first rows.
+    assert [row["message"] for row in found[:3]] == [row["message"] for row in expected[:3]]
+    assert [row["count"] for row in found] == [row["count"] for row in expected] == [90, 9, 27, 90]
 
 
 def test_rejected_rows_are_listed_as_the_loader_lists_them(items: tuple[str, Any], tmp_path: pathlib.Path) -> None:

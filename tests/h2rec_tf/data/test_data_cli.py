@@ -40,7 +40,7 @@ def test_check_prints_the_facts(files, tmp_path):
     result = run("check", *files, "--json", tmp_path / "out" / "r.json")
     assert result.exit_code == 0, result.output
     lines = {line[:18].strip(): line[18:].strip() for line in result.output.splitlines()}
-    assert lines["interactions"] == "24 (25 usable rows, 1 exact repeats)"
+    assert lines["interactions"] == "24 (25 usable rows, 1 exact repeats dropped)"
     assert lines["users"] == "4"
     assert lines["items"] == "10 (5 without an interaction)"
     assert lines["items without text"] == "1 (1 without title)"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from h2rec_tf.data.interactions import Interactions, read_interactions
+from h2rec_tf.data.interactions import Columns, Interactions, read_interactions
 from h2rec_tf.data.problems import Problems
 from h2rec_tf.data.tables import read_table
 from h2rec_tf.data.text_format import TextFormat
@@ -22,7 +22,9 @@ ROWS = [("007", "1.0", 5), ("7", "é,|", 1_400_000_000), ("NA", 'a "b" c', 0), (
 def as_rows(interactions: Interactions) -> list[tuple[str, str, int]]:
     users = interactions.user_ids[interactions.users].tolist()
     items = interactions.item_ids[interactions.items].tolist()
-    return list(zip(users, items, interactions.timestamps.tolist(), strict=True))
+    seconds, rest = np.divmod(interactions.timestamps, 10**9)
+    assert not rest.any()
+    return list(zip(users, items, seconds.tolist(), strict=True))
 
 
 def separated(delimiter: str) -> bytes:
@@ -82,14 +84,14 @@ def test_parquet_agrees(tmp_path, name, categories):
 
 
 def test_integer_ids_become_their_digits(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"u": 7, "i": 12, "t": 1}\n{"u": "x", "i": 12345678901234567890, "t": 2.9}\n')
+    (tmp_path / "a.jsonl").write_text('{"u": 7, "i": 12, "t": 1}\n{"u": "x", "i": 12345678901234567890, "t": 2.0}\n')
     pd.DataFrame({"u": [7, 8], "i": [12, 13], "t": [1, 2]}).to_parquet(tmp_path / "a.parquet")
-    columns = {"user_column": "u", "item_column": "i", "timestamp_column": "t"}
-    assert as_rows(read_interactions(str(tmp_path / "a.jsonl"), **columns)) == [
+    columns = Columns(user="u", item="i", timestamp="t")
+    assert as_rows(read_interactions(str(tmp_path / "a.jsonl"), columns)) == [
         ("7", "12", 1),
         ("x", "12345678901234567890", 2),
     ]
-    assert as_rows(read_interactions(str(tmp_path / "a.parquet"), **columns)) == [("7", "12", 1), ("8", "13", 2)]
+    assert as_rows(read_interactions(str(tmp_path / "a.parquet"), columns)) == [("7", "12", 1), ("8", "13", 2)]
 
 
 def test_order_and_number_of_columns_do_not_matter(tmp_path):

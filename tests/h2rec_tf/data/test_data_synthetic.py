@@ -1,9 +1,11 @@
 """The synthetic data has the structure that it promises, and nothing else gives it away."""
 
+import itertools
 import json
 import pathlib
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -11,6 +13,7 @@ from h2rec_tf.config import DataConfig
 from h2rec_tf.data.load import load_dataset
 from h2rec_tf.data.synthetic import planted_dataset, write_synthetic
 from h2rec_tf.data.synthetic_words import TOPICS
+from h2rec_tf.data.synthetic_world import SyntheticWorld
 from h2rec_tf.errors import InputError
 
 
@@ -87,6 +90,41 @@ def test_planted_structure():
     tail_pairs = np.delete(pairs, head, axis=0)
     assert np.median(tail_pairs.sum(axis=1)) < 30
     assert len(dataset.test) == 2000
+
+
+def test_times_of_generated_files_run_in_the_planted_direction(tmp_path, monkeypatch):
+    """Sequences by time are those that were planted, and followers come after, not before."""
+    planted = []
+    histories = SyntheticWorld.histories
+
+    def recorded(world, *args, **kwargs):
+        taken = histories(world, *args, **kwargs)
+        planted.append((world, taken))
+        return taken
+
+    monkeypatch.setattr(SyntheticWorld, "histories", recorded)
+    shop = write_synthetic(str(tmp_path), items=400, users=500, seed=7)
+    world, taken = planted[0]
+    # Lines of the items file are in order of the world's numbers.
+    number = {json.loads(line)["item_id"]: place for place, line in enumerate(shop[1].read_text().splitlines())}
+    rows = pd.read_csv(shop[0]).sort_values(["user_id", "timestamp"])
+    assert not rows.duplicated(["user_id", "timestamp"]).any()
+    sequences = [[number[item] for item in items] for _, items in rows.groupby("user_id")["item_id"]]
+    assert sorted(sequences) == sorted(row[row >= 0].tolist() for row in taken)
+
+    def followed(pairs):
+        """Share of pairs from a head item that lead to one of its followers."""
+        return np.mean([second in world.followers[first] for first, second in pairs if world.head[first]])
+
+    pairs = [pair for sequence in sequences for pair in itertools.pairwise(sequence)]
+    assert followed(pairs) > 0.7
+    assert followed([pair[::-1] for pair in pairs]) < 0.2
+    # The loader has the order of the files.
+    dataset, report = load_dataset(str(shop[0]), str(shop[1]), config=DataConfig())
+    ids = dataset.catalogue.item_ids
+    last = rows.groupby("user_id")["item_id"].last()
+    assert ids[dataset.test.targets - 1].tolist() == last[dataset.test.histories.user_ids].tolist()
+    assert not report.warnings
 
 
 def test_sizes_are_checked(tmp_path):
