@@ -78,8 +78,8 @@ def read_configuration(path: str, shared: Config) -> NamedConfiguration:
     for name in SHARED_SECTIONS:
         if name in values:
             raise InputError(f"{path}: `{name}` must be the same for all models; move it to the file given to --config")
-    serving = values.get("serving")
-    if isinstance(serving, dict) and "seen" in serving:
+    own = values.get("serving")
+    if isinstance(own, dict) and "seen" in own:
         raise InputError(
             f"{path}: `serving.seen` must be the same for all models; move it to the file given to --config"
         )
@@ -88,7 +88,8 @@ def read_configuration(path: str, shared: Config) -> NamedConfiguration:
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     config = dataclasses.replace(config, **{name: getattr(shared, name) for name in SHARED_SECTIONS})
-    return NamedConfiguration(pathlib.Path(path).stem, config.replace(**{"serving.seen": shared.serving.seen}))
+    serving = dataclasses.replace(config.serving, seen=shared.serving.seen)
+    return NamedConfiguration(pathlib.Path(path).stem, dataclasses.replace(config, serving=serving))
 
 
 def read_configurations(paths: Sequence[str], shared: Config) -> list[NamedConfiguration]:

@@ -105,12 +105,15 @@ def _changed(model: ModelResults) -> str:
     """The values that are not the defaults, as `section.key=value`."""
     defaults = _flat(Config().to_dict())
     own = _flat(model.records[0]["config"])
-    skipped = ("data.", "training.seed", "gate.", "serving.max_k", "evaluation.exclude_seen")
+    skipped = ("data.", "training.seed", "gate.", "serving.", "evaluation.exclude_seen")
     changed = [
         f"{name}={json.dumps(value)}"
         for name, value in own.items()
         if not name.startswith(skipped) and defaults.get(name) != value
     ]
+    seen = model.records[0]["config"]["serving"].get("seen", Config().serving.seen)
+    if seen != Config().serving.seen:
+        changed.append(f'serving.seen="{seen}"')
     return " ".join(changed) or "the defaults"
 
 

@@ -115,8 +115,7 @@ def folder(transformed: Transformed, tmp_path_factory: pytest.TempPathFactory) -
     """Test examples, 60 of head targets and 40 of tail ones, training examples, and models.
 
     In training the head items follow each other in a circle and tail items stand alone. So item-kNN ranks a head target
-    first or second (the item before is as near), popularity by its index, and both give next to nothing for tail
-    targets.
+    first or second (the item before is as near), popularity by its index, and both give tail targets next to nothing.
     """
     folder = tmp_path_factory.mktemp("gate")
     targets = [1 + row % 8 for row in range(60)] + [9 + row % 32 for row in range(40)]
