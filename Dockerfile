@@ -5,8 +5,9 @@ FROM python:3.10-slim-bookworm AS wheels
 RUN apt-get update && apt-get install --yes --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
 WORKDIR /wheels
 COPY requirements-pipeline.lock ./
-RUN grep --extended-regexp '^(crcmod|pyfarmhash)==' requirements-pipeline.lock > sources.txt \
-    && pip wheel --no-cache-dir --no-deps -r sources.txt
+# An entry of the lock is a line with the pin and lines with its hashes.
+RUN awk '/^[^ ]/ {wanted = /^(crcmod|pyfarmhash)==/} wanted' requirements-pipeline.lock > sources.txt \
+    && pip wheel --no-cache-dir --no-deps --require-hashes -r sources.txt
 
 FROM python:3.10-slim-bookworm
 ENV PYTHONUNBUFFERED=1 \
@@ -19,7 +20,9 @@ WORKDIR /opt/h2rec
 # First the pins, which change seldom; pip compiles bytecode, without which imports take half a minute.
 COPY --from=wheels /wheels/*.whl /opt/wheels/
 COPY requirements-pipeline.lock ./
-RUN pip install --no-cache-dir --no-deps --find-links /opt/wheels -r requirements-pipeline.lock
+# The wheels made above have hashes of their own; pip takes them as installed and checks all others.
+RUN pip install --no-cache-dir --no-deps /opt/wheels/*.whl \
+    && pip install --no-cache-dir --no-deps --require-hashes -r requirements-pipeline.lock
 COPY setup.py pyproject.toml README.md ./
 COPY h2rec_tf h2rec_tf
 COPY tfx_pipeline tfx_pipeline

@@ -33,16 +33,16 @@ docs: setup  ## Build the documentation into site/.
 
 # A comma inside an argument of `call`.
 , := ,
-# $(1) the extras, $(2) the file, $(3) its first line.
+# $(1) what to resolve and how, $(2) the file, $(3) its first line. With hashes: an index or a mirror cannot exchange a file.
 define lock_file
-	@$(BIN)/uv pip compile -q setup.py --no-emit-index-url --no-annotate --no-header --python $(BIN)/python $(1) -o $(2)
+	@$(BIN)/uv pip compile -q setup.py --generate-hashes --no-emit-index-url --no-annotate --no-header --python $(BIN)/python $(1) -o $(2)
 	@sed -i "1i # $(3) Made by 'make lock'." $(2)
 endef
 
 lock: setup  ## Resolve requirements.lock anew from setup.py, keeping pins that still fit; the images' are parts of it.
 	$(call lock_file,--extra all --extra docs --extra dev,requirements.lock,Every package of the development environment$(,) pinned: Python 3.10$(,) Linux x86-64.)
-	$(call lock_file,--extra all -c requirements.lock,requirements-pipeline.lock,Every package of the pipeline's image$(,) pinned: the part of requirements.lock for the extra 'all'.)
-	$(call lock_file,--extra serving -c requirements.lock,requirements-server.lock,Every package of the servers' image$(,) pinned: the part of requirements.lock for the extra 'serving'.)
+	$(call lock_file,--extra all -c requirements.lock --override requirements/image-overrides.txt,requirements-pipeline.lock,Every package of the pipeline's image$(,) pinned: the part of requirements.lock for the extra 'all'$(,) without notebooks.)
+	$(call lock_file,requirements/server.in --extra serving -c requirements.lock --override requirements/server-overrides.txt,requirements-server.lock,Every package of the servers' image$(,) pinned: the part of requirements.lock for the extra 'serving'$(,) TensorFlow without its GPU half.)
 
 clean:  ## Remove the environment and what runs left behind.
 	@rm -rf $(VENV) $(VENV).tmp $(DEMO_ROOT) site .pytest_cache .mypy_cache .ruff_cache *.egg-info

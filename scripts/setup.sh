@@ -56,7 +56,7 @@ echo "setup: installing $(grep -c == requirements.lock) pinned packages into $ve
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "uv>=0.5" 2>/dev/null ||
   "$venv/bin/python" -m pip install --disable-pip-version-check "uv>=0.5"
 # Bytecode is compiled here once: without it the first `import tfx` takes half a minute.
-"$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --compile-bytecode -r requirements.lock
+"$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --compile-bytecode --require-hashes -r requirements.lock
 "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps --editable .
 touch "$venv/.ready"
 echo "setup: done in $((SECONDS - start)) s"

@@ -8,10 +8,9 @@ ENV PYTHONUNBUFFERED=1 \
 RUN useradd --create-home --uid 10001 h2rec \
     && install --directory --owner 10001 /models /data
 WORKDIR /opt/h2rec
-# First the pins, which change seldom. The image has no CUDA, without which TensorFlow's GPU half is a gigabyte of ballast.
+# First the pins, which change seldom.
 COPY requirements-server.lock ./
-RUN sed 's/^tensorflow==/tensorflow-cpu==/' requirements-server.lock > cpu.txt \
-    && pip install --no-cache-dir --no-deps -r cpu.txt
+RUN pip install --no-cache-dir --no-deps --require-hashes -r requirements-server.lock
 COPY setup.py pyproject.toml README.md ./
 COPY h2rec_tf h2rec_tf
 COPY tfx_pipeline tfx_pipeline

@@ -71,13 +71,53 @@ def test_images_do_not_run_as_root_and_copy_what_is_there(path: pathlib.Path) ->
         assert {"h2rec_tf", "tfx_pipeline", "serving"} <= set(copied)
 
 
-@pytest.mark.parametrize("name", ["requirements-pipeline.lock", "requirements-server.lock"])
+LOCKS = ["requirements.lock", "requirements-pipeline.lock", "requirements-server.lock"]
+# What tests, style checks and notebooks need stays out of images.
+UNWANTED = {"pytest", "ruff", "mypy", "mkdocs", "notebook", "jupyterlab", "jupyter-server", "tornado", "ipython"}
+
+
+def locked(name: str) -> dict[str, tuple[str, frozenset[str]]]:
+    """Package -> its version and the hashes of its files."""
+    entries = re.split(r"\n(?=[^\s])", (ROOT / name).read_text().split("\n", 1)[1].replace(" \\\n", ""))
+    found = {}
+    for entry in entries:
+        pin, *hashes = entry.split()
+        package, _, version = pin.partition("==")
+        found[package] = (version, frozenset(part for part in hashes if part.startswith("--hash=sha256:")))
+    return found
+
+
+@pytest.mark.parametrize("name", LOCKS[1:])
 def test_images_have_pins_of_the_environment_that_tests_run_in(name: str) -> None:
-    everywhere = set((ROOT / "requirements.lock").read_text().splitlines())
-    pins = {line for line in (ROOT / name).read_text().splitlines() if not line.startswith("#")}
-    assert len(pins) > 50 and pins <= everywhere
-    # What tests and style checks need stays out of images.
-    assert not [line for line in pins if line.partition("==")[0] in ("pytest", "ruff", "mypy", "mkdocs")]
+    everywhere, pins = locked("requirements.lock"), locked(name)
+    # The same release with half of its files.
+    if "tensorflow-cpu" in pins:
+        assert pins.pop("tensorflow-cpu")[0] == everywhere["tensorflow"][0]
+    assert len(pins) > 50 and pins.items() <= everywhere.items()
+    assert not UNWANTED & pins.keys()
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_file_of_a_package_is_known_by_its_hash(name: str) -> None:
+    assert [package for package, (version, hashes) in locked(name).items() if not version or not hashes] == []
+    readers = {"requirements.lock": ROOT / "scripts" / "setup.sh", "requirements-pipeline.lock": ROOT / "Dockerfile"}
+    reader = readers.get(name, DEPLOY / "docker" / "server.Dockerfile").read_text()
+    installs = [line for line in reader.splitlines() if "install" in line and f"-r {name}" in line]
+    assert installs and all("--require-hashes" in line for line in installs)
+
+
+def test_pins_with_known_holes_are_the_ones_that_were_looked_at() -> None:
+    table = re.findall(
+        r"^\| ([\w-]+) \| ([\d.]+) \|", (ROOT / "docs/known-vulnerabilities.md").read_text(), re.MULTILINE
+    )
+    pins = locked("requirements.lock")
+    assert {package for package, _ in table} >= {"pyarrow", "protobuf", "urllib3"}
+    assert [(package, version) for package, version in table if pins[package][0] != version] == []
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_whatever_has_arrow_has_its_hotfix(name: str) -> None:
+    assert {"pyarrow", "pyarrow-hotfix"} <= locked(name).keys()
 
 
 def test_the_server_image_stands_in_for_that_of_tensorflow_serving() -> None:
