@@ -95,7 +95,7 @@ def about_interactions(
     item_ids: np.ndarray,
     file: str,
     columns: Columns,
-    rows: dict[str, int] | None = None,
+    rows: dict[str, str] | None = None,
 ) -> list[Doubt]:
     """Doubts about who took what when.
 
@@ -105,7 +105,7 @@ def about_interactions(
         item_ids: `[N]`, the catalogue's.
         file: the interactions, for messages.
         columns: their names.
-        rows: spelling -> number of the first row with it, where that is known.
+        rows: spelling -> the first row with it, where that is known.
     """
     counts = np.zeros(len(item_ids), np.int64)
     counts[: max(len(events.item_counts) - 1, 0)] = events.item_counts[1:]
@@ -171,13 +171,13 @@ def _about_ids(tally: IdTally, file: str, column: str, what: str) -> Iterator[Do
         yield Doubt(file, column, GIANT, tally.most, message, "", remedy)
 
 
-def _about_spellings(tally: SpellingTally, file: str, column: str, rows: dict[str, int]) -> Iterator[Doubt]:
+def _about_spellings(tally: SpellingTally, file: str, column: str, rows: dict[str, str]) -> Iterator[Doubt]:
     kinds = tally.spellings
     if len(kinds) > 1:
         units = all(name.endswith("seconds") for name in kinds)
         what = "numbers in several units" if units else "times in several spellings"
         parts = ", ".join(
-            f"{found.count:,} {name} (first {f'in row {rows[name]:,}, ' if name in rows else ''}{found.example})"
+            f"{found.count:,} {name} (first {f'in {rows[name]}, ' if name in rows else ''}{found.example})"
             for name, found in kinds.items()
         )
         rest = sum(found.count for found in kinds.values()) - max(found.count for found in kinds.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -92,7 +92,7 @@ class Interactions:
         timed: False without times.
         columns: where they were read from, for messages.
         spellings: how the times are spelled, where they were read.
-        spelling_rows: spelling -> number of its first row, where there are several.
+        spelling_rows: spelling -> its first row, where there are several spellings.
         path: the file.
         locate: int positions `[m]` -> places, as those of a table.
         problems: rows rejected so far.
@@ -109,7 +109,7 @@ class Interactions:
     path: str = "interactions"
     columns: Columns = Columns()
     spellings: SpellingTally | None = None
-    spelling_rows: dict[str, int] = dataclasses.field(default_factory=dict)
+    spelling_rows: dict[str, str] = dataclasses.field(default_factory=dict)
     locate: RowLocator = _from_one
     problems: Problems = dataclasses.field(default_factory=Problems)
     rows_in_file: int = 0
@@ -226,13 +226,7 @@ def usable_rows(table: Table, columns: Columns, problems: Problems) -> UsableRow
     for codes, ids, column in ((users, user_ids, columns.user), (items, item_ids, columns.item)):
         odd = with_control(ids)
         if odd:
-            reject(
-                np.isin(codes, list(odd)),
-                column,
-                CONTROL_CHARACTER,
-                # Bound here, as the loop goes on.
-                lambda row, codes=codes, ids=ids, odd=odd: about_control(ids[codes[row]], odd[codes[row]]),
-            )
+            reject(np.isin(codes, list(odd)), column, CONTROL_CHARACTER, _describe_control(codes, ids, odd))
     if columns.timestamp is not None:
         for kind, which in _TIME_PROBLEMS.items():
             reject(
@@ -265,12 +259,17 @@ def usable_rows(table: Table, columns: Columns, problems: Problems) -> UsableRow
     )
 
 
-def _first_rows(table: Table, spellings: SpellingTally | None) -> dict[str, int]:
-    """Spelling -> row number; nothing where there is one spelling."""
+def _describe_control(codes: np.ndarray, ids: np.ndarray, odd: Mapping[int, str]) -> Callable[[int], str]:
+    return lambda row: about_control(ids[codes[row]], odd[codes[row]])
+
+
+def _first_rows(table: Table, spellings: SpellingTally | None) -> dict[str, str]:
+    """Spelling -> `row 3`, or `FILE:3` of several files; nothing where there is one spelling."""
     if spellings is None or len(spellings.first) < 2:
         return {}
     rows = table.locate(np.asarray(list(spellings.first.values()), np.int64))
-    return dict(zip(spellings.first, rows.tolist(), strict=True))
+    places = (f"{place[0]}:{place[1]}" if isinstance(place, tuple) else f"row {place:,}" for place in rows.tolist())
+    return dict(zip(spellings.first, places, strict=True))
 
 
 def no_usable_row(path: str, problems: Problems) -> InputError:

@@ -17,7 +17,9 @@ def random_sequences(seed, users=12, num_items=8):
     rng = np.random.default_rng(seed)
     histories = [rng.integers(1, num_items + 1, rng.integers(0, 9)).tolist() for _ in range(users)]
     plain = Sequences.from_lists(histories)
-    times = np.concatenate([np.sort(rng.integers(0, 50, len(history))) for history in histories]).astype(np.int64)
+    times = (
+        np.concatenate([np.sort(rng.integers(0, 50, len(history))) for history in histories]).astype(np.int64) * 10**9
+    )
     return Sequences(plain.user_ids, plain.items, plain.offsets, times)
 
 
@@ -32,7 +34,8 @@ def naive_counts(train, window, distance_decay=1.0, time_scale=0.0):
                     continue
                 weight = distance_decay ** (j - i - 1)
                 if time_scale:
-                    weight *= math.exp(-(train.timestamps[begin + j] - train.timestamps[begin + i]) / time_scale)
+                    seconds = (train.timestamps[begin + j] - train.timestamps[begin + i]) / 1e9
+                    weight *= math.exp(-seconds / time_scale)
                 counts[history[i], history[j]] += weight
                 counts[history[j], history[i]] += weight
     return counts
@@ -129,7 +132,7 @@ def test_time_decay_prefers_items_bought_together():
         np.asarray(["a", "b"], object),
         np.asarray([1, 2, 3, 1, 2, 3], np.int32),
         np.asarray([0, 3, 6]),
-        np.asarray([0, 1, 100, 5, 6, 105], np.int64),
+        np.asarray([0, 1, 100, 5, 6, 105], np.int64) * 10**9,
     )
     counts = pair_counts(train, 3, window=1, time_scale=10.0).toarray()
     assert counts[1, 2] == pytest.approx(2 * math.exp(-0.1), rel=1e-5)

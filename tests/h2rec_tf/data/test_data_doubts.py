@@ -127,6 +127,17 @@ def test_units_and_spellings_side_by_side(tmp_path):
     assert "1 dates without a zone (first in row 11, 2017-07-14)" in check(tmp_path, log)["mixed spellings"]["message"]
 
 
+def test_the_first_rows_of_several_files_name_the_file(tmp_path):
+    arguments = write(tmp_path, rows())
+    (tmp_path / "log").mkdir()
+    for part, unit in enumerate((1, 1000)):
+        lines = [f"{user},{item},{(time + part) * unit}\n" for user, item, time in rows()]
+        (tmp_path / "log" / f"part-{part}.csv").write_text("user_id,item_id,timestamp\n" + "".join(lines))
+    _, report = load_dataset(str(tmp_path / "log"), arguments[3], config=DataConfig())
+    (found,) = report.warnings
+    assert f"30 milliseconds (first in {tmp_path}/log/part-1.csv:2, 1500000001000)" in found.message
+
+
 def test_times_of_no_clock(tmp_path):
     late = np.datetime64("2200-01-01", "s").astype(int)
     found = check(tmp_path, [*rows(), ("u0", "i1", 0), ("u1", "i1", late), ("u2", "i1", f"{late}.0000000001")])
