@@ -5,8 +5,10 @@ from __future__ import annotations
 import click
 
 from h2rec_tf.cli.options import DataFiles, data_options
+from h2rec_tf.cli.outputs import OUTPUT_FOLDER
 from h2rec_tf.config import Config
 from h2rec_tf.errors import NotBlessedError
+from h2rec_tf.printable import printable_lines
 from tfx_pipeline.cli_cloud import compile_command, submit
 from tfx_pipeline.cli_relocate import relocate
 from tfx_pipeline.cli_status import status
@@ -25,7 +27,13 @@ pipeline.add_command(relocate)
 
 @pipeline.command()
 @data_options
-@click.option("--root", required=True, metavar="DIR", help="Artifacts, metadata, logs, and DIR/serving/<version>.")
+@click.option(
+    "--root",
+    required=True,
+    type=OUTPUT_FOLDER,
+    metavar="DIR",
+    help="Artifacts, metadata, logs, and DIR/serving/<version>.",
+)
 @click.option(
     "--beam-arg", "beam_args", multiple=True, metavar="FLAG", help="Flag of the Beam runner; repeat for more."
 )
@@ -38,7 +46,7 @@ def run(files: DataFiles, config: Config, root: str, beam_args: tuple[str, ...])
     from tfx_pipeline.runners.local_run import run_local
 
     summary = run_local(files=files, config=config, root=root, beam_args=beam_args)
-    click.echo(summary.table())
+    click.echo(printable_lines(summary.table()))
     for line in summary.compared:
         click.echo(f"gate: {line}")
     click.echo(f"report in {summary.report}")

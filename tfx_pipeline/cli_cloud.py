@@ -9,6 +9,7 @@ import click
 
 from h2rec_tf.cli.cloud_options import labels_of, vertex_options
 from h2rec_tf.cli.options import DataFiles, data_options
+from h2rec_tf.cli.outputs import OUTPUT_FILE
 from h2rec_tf.config import Config
 from h2rec_tf.errors import InputError
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--root", required=True, metavar="URI", help="Where artifacts go, as gs://bucket/h2rec.")
 @click.option("--serving-dir", default="", metavar="URI", help="Where versions are pushed [URI of --root + /serving].")
 @click.option("--beam-flag", "beam_flags", multiple=True, help="Flag of the Beam runner, as --runner=DataflowRunner.")
-@click.option("--output", required=True, metavar="FILE", help="The spec: .json, .yaml or .yml.")
+@click.option("--output", required=True, type=OUTPUT_FILE, metavar="FILE", help="The spec: .json, .yaml or .yml.")
 def compile_command(
     files: DataFiles,
     config: Config,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from h2rec_tf.errors import InputError
+from h2rec_tf.printable import printable_lines
 
 
 @click.command()
@@ -22,7 +23,7 @@ def status(root: str, job: str, project: str, region: str) -> None:
     if root:
         from tfx_pipeline.runners.status import local_status
 
-        click.echo(local_status(root).text())
+        click.echo(printable_lines(local_status(root).text()))
         return
     from h2rec_tf.cloud.vertex import Vertex
     from tfx_pipeline.runners.status import vertex_status

@@ -8,6 +8,7 @@ import pathlib
 import click
 
 from h2rec_tf.cli.options import DataFiles, dataset_options
+from h2rec_tf.cli.outputs import OUTPUT_FOLDER
 from h2rec_tf.config import Config
 from h2rec_tf.errors import InputError
 
@@ -17,7 +18,11 @@ from h2rec_tf.errors import InputError
 @click.option("--models", multiple=True, required=True, metavar="FILE.yaml", help="A configuration; repeat for more.")
 @click.option("--seeds", default="0,1,2", show_default=True, metavar="LIST", help="Seeds, joined by commas.")
 @click.option(
-    "--output", required=True, metavar="DIR", help="Results, ranks, tables and pictures; runs in it are kept."
+    "--output",
+    required=True,
+    type=OUTPUT_FOLDER,
+    metavar="DIR",
+    help="Results, ranks, tables and pictures; runs in it are kept.",
 )
 @click.option("--name", metavar="TEXT", help="The data set's name in headings [the folder of the interactions].")
 @click.option("--baseline", metavar="MODEL", help="Test all against it [the best that is not H2Rec].")
@@ -71,7 +76,13 @@ def quality(
 
 @click.command()
 @click.option("--results", required=True, metavar="FILE", help="results.jsonl of `h2rec bench quality`.")
-@click.option("--output", required=True, metavar="DIR", help="Where tables.md, index.html and the pictures go.")
+@click.option(
+    "--output",
+    required=True,
+    type=OUTPUT_FOLDER,
+    metavar="DIR",
+    help="Where tables.md, index.html and the pictures go.",
+)
 @click.option("--baseline", metavar="MODEL", help="Test all against it [the best that is not H2Rec].")
 def render(results: str, output: str, baseline: str | None) -> None:
     """Make tables, pictures and a page from a results file, without running anything."""

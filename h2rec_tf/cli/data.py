@@ -5,7 +5,9 @@ from __future__ import annotations
 import click
 
 from h2rec_tf.cli.options import DataFiles, data_options
+from h2rec_tf.cli.outputs import OUTPUT_FILE, OUTPUT_FOLDER
 from h2rec_tf.config import Config
+from h2rec_tf.printable import printable
 
 # Problems that are printed without --all.
 _SHOWN = 20
@@ -19,7 +21,7 @@ def data() -> None:
 @data.command()
 @data_options
 @click.option("--all", "show_all", is_flag=True, help=f"Print every problem, not only the first {_SHOWN}.")
-@click.option("--json", "json_path", metavar="FILE", help="Also write the report as JSON.")
+@click.option("--json", "json_path", type=OUTPUT_FILE, metavar="FILE", help="Also write the report as JSON.")
 def check(files: DataFiles, config: Config, show_all: bool, json_path: str | None) -> None:
     """Print what is in the files, what to look at twice, and every problem with file, row and column.
 
@@ -40,7 +42,7 @@ def check(files: DataFiles, config: Config, show_all: bool, json_path: str | Non
     )
     problems = report.problem_lines(None if show_all else _SHOWN)
     for line in [*report.lines(), "", *report.warning_lines(), *problems]:
-        click.echo(line)
+        click.echo(printable(line))
     if json_path:
         import json
 
@@ -52,7 +54,7 @@ def check(files: DataFiles, config: Config, show_all: bool, json_path: str | Non
 
 
 @data.command()
-@click.argument("directory")
+@click.argument("directory", type=OUTPUT_FOLDER)
 @click.option("--items", default=3000, show_default=True, type=click.IntRange(min=100), help="Items.")
 @click.option("--users", default=6000, show_default=True, type=click.IntRange(min=1), help="Users.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of all random choices.")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import click
 
 from h2rec_tf.cli.comparison import GATE_OPTION
+from h2rec_tf.cli.moving import moving
 from h2rec_tf.cli.options import DataFiles, data_options
+from h2rec_tf.cli.outputs import OUTPUT_FILE
 from h2rec_tf.config import Config
 from h2rec_tf.errors import InputError
 
@@ -23,7 +25,7 @@ from h2rec_tf.errors import InputError
 @click.option(
     "--allow-other-catalogue", is_flag=True, help="Measure a model of another catalogue too: what it lacks is missed."
 )
-@click.option("--json", "json_path", metavar="FILE", help="Write all slices and metrics there.")
+@click.option("--json", "json_path", type=OUTPUT_FILE, metavar="FILE", help="Write all slices and metrics there.")
 @GATE_OPTION
 @click.option("--exclude-seen/--keep-seen", "old_flag", default=None, hidden=True)
 def evaluate(
@@ -53,16 +55,18 @@ def evaluate(
 
     environment.quiet()
 
-    from h2rec_tf.cli.comparison import compare, show_verdict
-    from h2rec_tf.data.load import load_dataset
-    from h2rec_tf.evaluation import Protocol
-    from h2rec_tf.export.recommender import ExportedRecommender
-    from h2rec_tf.models.exported import newest_version
-    from h2rec_tf.models.other_catalogue import catalogue_overlap
+    with moving("loading TensorFlow"):
+        from h2rec_tf.cli.comparison import compare, show_verdict
+        from h2rec_tf.data.load import load_dataset
+        from h2rec_tf.evaluation import Protocol
+        from h2rec_tf.export.recommender import ExportedRecommender
+        from h2rec_tf.models.exported import newest_version
+        from h2rec_tf.models.other_catalogue import catalogue_overlap
 
     newest_version(model_dir)
-    dataset, _ = load_dataset(files.interactions, files.items, embeddings_path=files.embeddings, config=config.data)
-    recommender = ExportedRecommender(model_dir)
+    with moving("reading data and model"):
+        dataset, _ = load_dataset(files.interactions, files.items, embeddings_path=files.embeddings, config=config.data)
+        recommender = ExportedRecommender(model_dir)
     overlap = catalogue_overlap(dataset.catalogue.item_ids, recommender.item_ids)
     if not overlap.equal and not allow_other_catalogue:
         raise InputError(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from h2rec_tf.cli.options import text_flags, with_flags
+from h2rec_tf.cli.outputs import OUTPUT_FILE, OUTPUT_FOLDER
 from h2rec_tf.config import Config, DataConfig, IndexConfig
 from h2rec_tf.errors import InputError
 
@@ -48,7 +49,9 @@ def index() -> None:
 
 @index.command()
 @_MODEL
-@click.option("--output", required=True, metavar="DIR", help="Writes DIR/index and DIR/serving/VERSION.")
+@click.option(
+    "--output", required=True, type=OUTPUT_FOLDER, metavar="DIR", help="Writes DIR/index and DIR/serving/VERSION."
+)
 @_CONFIG
 @_KIND
 def build(model_dir: str, output: str, config_path: str | None, kind: str | None) -> None:
@@ -77,7 +80,7 @@ def build(model_dir: str, output: str, config_path: str | None, kind: str | None
 @_MODEL
 @click.option("--index-dir", required=True, metavar="DIR", help="What `h2rec index build` wrote to DIR/index.")
 @_queries
-@click.option("--json", "json_path", metavar="FILE", help="Write the report there.")
+@click.option("--json", "json_path", type=OUTPUT_FILE, metavar="FILE", help="Write the report there.")
 @_CONFIG
 def evaluate(
     model_dir: str, index_dir: str, json_path: str | None, config_path: str | None, other: bool, **flags: Any
@@ -108,7 +111,7 @@ def evaluate(
 
 @index.command()
 @_MODEL
-@click.option("--output", metavar="FILE.yaml", help="Write the configuration with the setting found.")
+@click.option("--output", type=OUTPUT_FILE, metavar="FILE.yaml", help="Write the configuration with the setting found.")
 @_KIND
 @_queries
 @_CONFIG

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -10,6 +11,7 @@ import click
 from h2rec_tf import __version__, environment
 from h2rec_tf.cli.lazy import LazyGroup, Plugin
 from h2rec_tf.errors import H2RecError
+from h2rec_tf.printable import printable, printable_lines
 
 # Name -> (module, attribute, one line of help). The lines stand here so that `--help` imports nothing.
 _COMMANDS = {
@@ -61,10 +63,12 @@ def main() -> None:
         click.echo("aborted", err=True)
         code = 130
     except click.ClickException as error:
-        error.show()
+        text = io.StringIO()
+        error.show(text)
+        click.echo(printable_lines(text.getvalue()), err=True, nl=False)
         code = 2
     except H2RecError as error:
-        click.echo(f"error: {' '.join(str(error).split())}", err=True)
+        click.echo(f"error: {printable(' '.join(str(error).split()))}", err=True)
         code = error.exit_code
     except BrokenPipeError:
         # The reader (head, less) went away: point stdout at nothing, so that the interpreter's last flush is quiet.

@@ -7,7 +7,10 @@ from typing import Any
 
 import click
 
+from h2rec_tf.cli.moving import moving
 from h2rec_tf.cli.options import merged_config, text_flags, with_flags
+from h2rec_tf.cli.outputs import OUTPUT_FOLDER
+from h2rec_tf.printable import printable_lines
 
 
 @click.group("semantic-ids")
@@ -18,7 +21,13 @@ def semantic_ids() -> None:
 @semantic_ids.command()
 @click.option("--items", required=True, metavar="FILE", help="Items: CSV, TSV, JSONL (these also .gz) or Parquet.")
 @click.option("--embeddings", metavar="FILE", help="Item vectors: .npz with item_id and embedding, or Parquet.")
-@click.option("--output", required=True, metavar="DIR", help="Where to write; an earlier build there is replaced.")
+@click.option(
+    "--output",
+    required=True,
+    type=OUTPUT_FOLDER,
+    metavar="DIR",
+    help="Where to write; an earlier build there is replaced.",
+)
 @click.option("--config", "config_path", metavar="FILE.yaml", help="Configuration; flags override it.")
 @click.option("--item-column", "catalogue_item_column", help="Column of item ids [item_id].")
 @click.option("--title-column", help="Column of titles [title, else the first text column].")
@@ -55,27 +64,29 @@ def build(
     }
     config = config.replace(**{name: value for name, value in flags.items() if value is not None})
 
-    from h2rec_tf.data.catalogue import read_catalogue
-    from h2rec_tf.data.text_format import catalogue_format
-    from h2rec_tf.quantizers.codebook_gate import codebook_faults
-    from h2rec_tf.semantic_ids import build_semantic_ids
+    with moving("loading TensorFlow"):
+        from h2rec_tf.data.catalogue import read_catalogue
+        from h2rec_tf.data.text_format import catalogue_format
+        from h2rec_tf.quantizers.codebook_gate import codebook_faults
+        from h2rec_tf.semantic_ids import build_semantic_ids
 
-    catalogue, _ = read_catalogue(
-        items,
-        item_column=config.data.catalogue_item_column or config.data.item_column,
-        title_column=config.data.title_column,
-        text_columns=config.data.text_columns,
-        category_column=config.data.category_column,
-        vector_column=config.data.vector_column,
-        embeddings_path=embeddings,
-        text=catalogue_format(config.data),
-        max_bad_rows=config.data.max_bad_rows,
-    )
+    with moving("reading items"):
+        catalogue, _ = read_catalogue(
+            items,
+            item_column=config.data.catalogue_item_column or config.data.item_column,
+            title_column=config.data.title_column,
+            text_columns=config.data.text_columns,
+            category_column=config.data.category_column,
+            vector_column=config.data.vector_column,
+            embeddings_path=embeddings,
+            text=catalogue_format(config.data),
+            max_bad_rows=config.data.max_bad_rows,
+        )
     built = build_semantic_ids(
         catalogue, text=config.text, quantizer=config.quantizer, seed=config.training.seed, progress=True
     )
     built.save(output)
-    click.echo(built.report.table())
+    click.echo(printable_lines(built.report.table()))
     for fault in codebook_faults(built.report, config.codebooks):
         click.echo(f"codebooks: {fault}")
     click.echo(f"written to {output}")
@@ -92,4 +103,4 @@ def report(directory: str, groups: int, as_json: bool) -> None:
     from h2rec_tf.semantic_ids import load_report
 
     found = load_report(directory)
-    click.echo(json.dumps(found.to_dict()) if as_json else found.table(groups=groups))
+    click.echo(json.dumps(found.to_dict()) if as_json else printable_lines(found.table(groups=groups)))

@@ -5,13 +5,21 @@ from __future__ import annotations
 import click
 
 from h2rec_tf.cli.comparison import GATE_OPTION
+from h2rec_tf.cli.moving import moving
 from h2rec_tf.cli.options import DataFiles, data_options
+from h2rec_tf.cli.outputs import OUTPUT_FOLDER
 from h2rec_tf.config import Config
 
 
 @click.command()
 @data_options
-@click.option("--output", required=True, metavar="DIR", help="Trained model, checkpoints, logs and DIR/serving/1.")
+@click.option(
+    "--output",
+    required=True,
+    type=OUTPUT_FOLDER,
+    metavar="DIR",
+    help="Trained model, checkpoints, logs and DIR/serving/1.",
+)
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs at most [config].")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of all random choices [config].")
 @GATE_OPTION
@@ -27,17 +35,19 @@ def train(files: DataFiles, config: Config, output: str, epochs: int | None, see
 
     environment.quiet()
 
-    from h2rec_tf.cli.comparison import compare, show_verdict
-    from h2rec_tf.data.load import load_dataset
-    from h2rec_tf.evaluation import Protocol
-    from h2rec_tf.export import export_model, serving_model
-    from h2rec_tf.models.store import TrainedModel
-    from h2rec_tf.models.vector_recommender import VectorRecommender
-    from h2rec_tf.quantizers.codebook_gate import check_codebooks, codebook_faults
-    from h2rec_tf.semantic_ids import build_semantic_ids
-    from h2rec_tf.training.configured import train_configured
+    with moving("loading TensorFlow"):
+        from h2rec_tf.cli.comparison import compare, show_verdict
+        from h2rec_tf.data.load import load_dataset
+        from h2rec_tf.evaluation import Protocol
+        from h2rec_tf.export import export_model, serving_model
+        from h2rec_tf.models.store import TrainedModel
+        from h2rec_tf.models.vector_recommender import VectorRecommender
+        from h2rec_tf.quantizers.codebook_gate import check_codebooks, codebook_faults
+        from h2rec_tf.semantic_ids import build_semantic_ids
+        from h2rec_tf.training.configured import train_configured
 
-    dataset, _ = load_dataset(files.interactions, files.items, embeddings_path=files.embeddings, config=config.data)
+    with moving("reading data"):
+        dataset, _ = load_dataset(files.interactions, files.items, embeddings_path=files.embeddings, config=config.data)
     semantic_ids = build_semantic_ids(
         dataset.catalogue, text=config.text, quantizer=config.quantizer, seed=config.training.seed, progress=True
     )
@@ -46,8 +56,9 @@ def train(files: DataFiles, config: Config, output: str, epochs: int | None, see
     for fault in codebook_faults(semantic_ids.report, config.codebooks):
         click.echo(f"codebooks: {fault}")
     result = train_configured(config, semantic_ids, dataset.train, dataset.validation, directory=output, progress=True)
-    TrainedModel(result.model, config, semantic_ids, dataset.popularity).save(f"{output}/model")
-    export_model(serving_model(result.model, semantic_ids, dataset.popularity, config), f"{output}/serving/1")
+    with moving("writing the model"):
+        TrainedModel(result.model, config, semantic_ids, dataset.popularity).save(f"{output}/model")
+        export_model(serving_model(result.model, semantic_ids, dataset.popularity, config), f"{output}/serving/1")
     click.echo(
         f"best epoch {result.best_epoch} of {len(result.history)}, validation ndcg@10 {result.best_ndcg_at_10:.4f},"
         f" {result.seconds:.0f} s, {result.sequences_per_second:.0f} sequences/s"

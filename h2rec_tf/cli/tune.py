@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from h2rec_tf.cli.options import DataFiles, dataset_options
+from h2rec_tf.cli.outputs import OUTPUT_FOLDER
 from h2rec_tf.config import Config
 
 
@@ -20,7 +21,9 @@ from h2rec_tf.config import Config
     type=click.IntRange(min=0),
     help="Epochs of a trial: shorter trials, more of them [the configuration's].",
 )
-@click.option("--output", required=True, metavar="DIR", help="The study, best.yaml, trials.md and trials.csv.")
+@click.option(
+    "--output", required=True, type=OUTPUT_FOLDER, metavar="DIR", help="The study, best.yaml, trials.md and trials.csv."
+)
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the search and the trainings."
 )

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from h2rec_tf import names
 from h2rec_tf.errors import InputError
+from h2rec_tf.pushed import versions_folder
 
 
 def absent_inputs(signature: Any) -> dict[str, tf.Tensor]:
@@ -22,7 +23,7 @@ def absent_inputs(signature: Any) -> dict[str, tf.Tensor]:
 
 
 def newest_version(directory: str) -> pathlib.Path:
-    """The SavedModel in `directory`: itself, or its sub-folder with the highest number.
+    """The SavedModel in `directory`: itself, or the version with the highest number, found as `versions_folder` does.
 
     Raises:
         InputError: there is none.
@@ -30,7 +31,8 @@ def newest_version(directory: str) -> pathlib.Path:
     path = pathlib.Path(directory)
     if (path / "saved_model.pb").is_file():
         return path
-    versions = [child for child in path.glob("*") if child.name.isdigit() and (child / "saved_model.pb").is_file()]
+    folder = pathlib.Path(versions_folder(directory))
+    versions = [child for child in folder.glob("*") if child.name.isdigit() and (child / "saved_model.pb").is_file()]
     if not versions:
         raise InputError(
             f"{directory}: no SavedModel here and no numbered version of one; give the folder that was pushed to"

@@ -10,6 +10,7 @@ from typing import TextIO
 
 import click
 
+from h2rec_tf.cli.outputs import OUTPUT_FOLDER
 from h2rec_tf.errors import InputError
 
 
@@ -40,7 +41,9 @@ from h2rec_tf.errors import InputError
 @click.option("--item-ids", type=click.File(), help="Ids for the histories, one a line; default: what the model names.")
 @click.option("--timeout", default=10.0, show_default=True, type=click.FloatRange(min=0.001), help="Seconds a request.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of arrivals and histories.")
-@click.option("--output", metavar="DIR", help="Also write serve.json, serve.md and serve.png there.")
+@click.option(
+    "--output", type=OUTPUT_FOLDER, metavar="DIR", help="Also write serve.json, serve.md and serve.png there."
+)
 def serve(
     model_dir: str | None,
     target: str | None,

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from h2rec_tf.cli.outputs import LOG_FILE
 from h2rec_tf.errors import InputError
-from serving.server.options import MEBIBYTE, Limits, Security
+from serving.server.address import listen
+from serving.server.options import MEBIBYTE, HttpOptions, Limits, Security
 
 if TYPE_CHECKING:
-    from serving.client import Connection
+    from serving.client import Client, Connection
 
+# Seconds in which a server that runs has answered.
+_AT_ONCE = 0.5
 _PORT = click.IntRange(0, 65535)
 
 
@@ -23,7 +27,7 @@ def listening(defaults: Any) -> Callable[[Any], Any]:
     """Adds the options of a server; `listening_values` makes fields of them.
 
     Args:
-        defaults: an object with `host`, `port`, `limits` and `grace_seconds`.
+        defaults: an object with `host`, `port`, `http`, `limits` and `grace_seconds`.
     """
     options = (
         click.option("--host", default=defaults.host, show_default=True, help="Address to listen on."),
@@ -32,6 +36,28 @@ def listening(defaults: Any) -> Callable[[Any], Any]:
             "--rest-port", type=_PORT, show_default="--port + 1", help="REST, health and metrics. 0: a free one."
         ),
         click.option("--no-rest", is_flag=True, help="gRPC alone."),
+        click.option(
+            "--health-port", type=_PORT, help="Also /healthz and /readyz alone, for probes: no encryption, no token."
+        ),
+        click.option(
+            "--max-connections",
+            type=click.IntRange(min=1),
+            show_default="twice the requests at a time",
+            help="Open HTTP connections; the one that waits longest makes room for a new one.",
+        ),
+        click.option(
+            "--max-peer-connections",
+            type=click.IntRange(min=1),
+            show_default="half of the requests at a time",
+            help="The same for one address.",
+        ),
+        click.option(
+            "--keep-alive-seconds",
+            default=defaults.http.keep_alive_seconds,
+            show_default=True,
+            type=click.FloatRange(min=0, min_open=True),
+            help="Time that an HTTP connection may wait for its next request; more than a balancer in front keeps it.",
+        ),
         click.option(
             "--tls-certificate", default="", metavar="FILE", help="PEM file: encrypt gRPC and REST; with --tls-key."
         ),
@@ -44,7 +70,11 @@ def listening(defaults: Any) -> Callable[[Any], Any]:
         ),
         click.option("--insecure-public", is_flag=True, help="Allow a public --host with none of these."),
         click.option(
-            "--access-log", default="", metavar="FILE", help="One JSON line a request, without histories; - is stderr."
+            "--access-log",
+            default="",
+            type=LOG_FILE,
+            metavar="FILE",
+            help="One JSON line a request, without histories; - is stderr.",
         ),
         click.option(
             "--max-request-mib",
@@ -92,11 +122,18 @@ def listening_values(given: dict[str, Any], limits: Limits) -> dict[str, Any]:
         "host": given["host"],
         "port": port,
         "rest_port": None if given["no_rest"] else rest_port,
+        "http": HttpOptions(
+            health_port=given["health_port"],
+            connections=given["max_connections"] or 0,
+            peer_connections=given["max_peer_connections"] or 0,
+            keep_alive_seconds=given["keep_alive_seconds"],
+        ),
         "security": Security(
             certificate=given["tls_certificate"],
             key=given["tls_key"],
             client_ca=given["tls_client_ca"],
             token_file=given["token_file"],
+            admin_token_file=given.get("admin_token_file", ""),
             insecure_public=given["insecure_public"],
         ),
         "access_log": given["access_log"],
@@ -108,6 +145,29 @@ def listening_values(given: dict[str, Any], limits: Limits) -> dict[str, Any]:
         ),
         "grace_seconds": given["grace_seconds"],
     }
+
+
+def allow_op(command: Any) -> Any:
+    """Adds `--allow-op`; the command takes `allow_ops: tuple[str, ...]`."""
+    return click.option(
+        "--allow-op",
+        "allow_ops",
+        multiple=True,
+        metavar="OP",
+        help="A TensorFlow op that models may hold although it reaches files, processes or machines; repeat for more.",
+    )(command)
+
+
+def check_ports(options: Any) -> None:
+    """Finds a taken port before the seconds that TensorFlow takes to import, and the models to load.
+
+    Raises:
+        InputError: one is taken, or may not be listened on.
+    """
+    ports = (("--port", options.port), ("--rest-port", options.rest_port), ("--health-port", options.http.health_port))
+    for option, port in ports:
+        if port:
+            listen(options.host, port, option).close()
 
 
 def connecting(target: str) -> Callable[[Any], Any]:
@@ -127,6 +187,25 @@ def connecting(target: str) -> Callable[[Any], Any]:
         click.option("--token-file", default="", metavar="FILE", help="File whose first line is the bearer token."),
     )
     return lambda command: _with(command, options)
+
+
+def waiting(command: Any) -> Any:
+    """Adds `--wait`; see `wait_for`."""
+    return click.option(
+        "--wait",
+        default=30.0,
+        show_default=True,
+        type=click.FloatRange(min=0),
+        help="Seconds to wait for a server that is starting.",
+    )(command)
+
+
+def wait_for(client: Client, target: str, seconds: float) -> None:
+    """Waits until a server answers, and says so; where none does in time, the call that follows tells why."""
+    if not seconds or client.wait(min(_AT_ONCE, seconds)):
+        return
+    click.echo(f"waiting for a server at {target}, up to {seconds:g} s (--wait) ...", err=True)
+    client.wait(seconds)
 
 
 def connection_of(given: dict[str, Any]) -> Connection:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from serving.cli.options import comma_separated, connecting, connection_of
+from h2rec_tf.printable import printable, printable_json
+from serving.cli.options import comma_separated, connecting, connection_of, wait_for, waiting
 from serving.server.options import ServerOptions
 
 if TYPE_CHECKING:
-    from serving.client import Recommendation
+    from serving.client import Client, Recommendation
 
 _DEFAULTS = ServerOptions()
 _DEFAULT_TARGET = f"{_DEFAULTS.host}:{_DEFAULTS.port}"
@@ -40,6 +40,7 @@ _DEFAULT_TARGET = f"{_DEFAULTS.host}:{_DEFAULTS.port}"
 @click.option(
     "--timeout", default=10.0, show_default=True, type=click.FloatRange(min=0.001), help="Seconds for a call."
 )
+@waiting
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a user instead of tables.")
 def recommend(
     histories: tuple[str, ...],
@@ -50,6 +51,7 @@ def recommend(
     version: int | None,
     label: str,
     timeout: float,
+    wait: float,
     as_json: bool,
     **connection: Any,
 ) -> None:
@@ -62,21 +64,41 @@ def recommend(
 
     where = connection_of(connection)
     with Client(where, model_name=model_name, version=version, label=label, timeout=timeout) as client:
+        wait_for(client, where.target, wait)
         answers = client.recommend(rows, k, **{name: [listed] for name, listed in filters.items() if listed})
-        known = sorted({item for row in rows for item in row})
-        titles = dict(zip(known, client.titles(known), strict=True))
+        asked = sorted({item for row in rows for item in row})
+        titles = dict(zip(asked, client.titles(asked), strict=True))
+        unknown = unknown_items(client, [*asked, *filters["exclude"]])
+    if unknown:
+        click.echo(f"unknown item ids, passed over: {', '.join(map(printable, sorted(unknown)))}", err=True)
     for number, (row, answer) in enumerate(zip(rows, answers, strict=True)):
         if as_json:
-            click.echo(json.dumps(_as_dict(row, titles, answer), ensure_ascii=False))
+            click.echo(printable_json(_as_dict(row, titles, unknown, answer)))
             continue
         if number:
             click.echo()
-        click.echo(_table(row, titles, answer))
+        click.echo(_table(row, titles, unknown, answer))
 
 
-def _as_dict(history: list[str], titles: dict[str, str], answer: list[Recommendation]) -> dict[str, object]:
+def unknown_items(client: Client, item_ids: list[str]) -> set[str]:
+    """Those of the ids that the model's catalogue does not have; empty where the model cannot tell."""
+    from serving.client import ServerError
+
+    if not item_ids:
+        return set()
+    try:
+        (ranked,) = client.rank_candidates([[""]], [item_ids])
+    except ServerError:
+        # A model with other signatures, or with a smaller limit: nothing is said then.
+        return set()
+    return {one.item_id for one in ranked if not one.known}
+
+
+def _as_dict(
+    history: list[str], titles: dict[str, str], unknown: set[str], answer: list[Recommendation]
+) -> dict[str, object]:
     return {
-        "history": [{"item_id": item, "title": titles[item]} for item in history],
+        "history": [{"item_id": item, "title": titles[item], "known": item not in unknown} for item in history],
         "recommendations": [
             {"rank": rank, "item_id": item.item_id, "title": item.title, "score": item.score}
             for rank, item in enumerate(answer, start=1)
@@ -84,13 +106,18 @@ def _as_dict(history: list[str], titles: dict[str, str], answer: list[Recommenda
     }
 
 
-def _table(history: list[str], titles: dict[str, str], answer: list[Recommendation]) -> str:
-    width = max([len("item"), *(len(item) for item in history), *(len(item.item_id) for item in answer)])
+def _table(history: list[str], titles: dict[str, str], unknown: set[str], answer: list[Recommendation]) -> str:
+    ids = [printable(item.item_id) for item in answer]
+    width = max(map(len, ["item", *map(printable, history), *ids]))
     lines = ["history (oldest first)" if history else "history: none, a new user"]
-    lines += [f"  {'':4}  {'':8}  {item:{width}}  {titles[item] or '(no title)'}" for item in history]
+    for item in history:
+        title = "(unknown)" if item in unknown else printable(titles[item]) or "(no title)"
+        lines.append(f"  {'':4}  {'':8}  {printable(item):{width}}  {title}")
+    if history and unknown.issuperset(history):
+        lines.append("none of these items is known: what follows are the most popular items, as for a new user")
     lines.append(f"  {'rank':>4}  {'score':>8}  {'item':{width}}  title")
     lines += [
-        f"  {rank:>4}  {item.score:>8.4f}  {item.item_id:{width}}  {item.title or '(no title)'}"
-        for rank, item in enumerate(answer, start=1)
+        f"  {rank:>4}  {item.score:>8.4f}  {name:{width}}  {printable(item.title) or '(no title)'}"
+        for rank, (name, item) in enumerate(zip(ids, answer, strict=True), start=1)
     ]
     return "\n".join(lines)

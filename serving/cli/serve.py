@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
 from typing import Any
 
 import click
 
-from h2rec_tf.errors import InputError
-from serving.cli.options import listening, listening_values
+from h2rec_tf.cli.moving import moving
+from h2rec_tf.printable import printable
+from h2rec_tf.pushed import versions_folder
+from serving.cli.options import allow_op, check_ports, listening, listening_values
 from serving.server.options import MEBIBYTE, Batching, Limits, ServerOptions
 
 _DEFAULTS = ServerOptions()
@@ -100,6 +101,26 @@ _FILE = click.Path(exists=True, dir_okay=False)
     type=_FILE,
     help="TensorFlow Serving's monitoring configuration.",
 )
+@click.option(
+    "--allow-reload-config",
+    is_flag=True,
+    help="Let callers change what is served (HandleReloadConfigRequest), within --model-root.",
+)
+@click.option(
+    "--model-root",
+    "model_roots",
+    multiple=True,
+    metavar="DIR",
+    show_default="the folders served from the start",
+    help="Where models named by such callers must lie; repeat for more.",
+)
+@click.option(
+    "--admin-token-file",
+    default="",
+    metavar="FILE",
+    help="Such callers need one of its bearer tokens, which are good for nothing else.",
+)
+@allow_op
 @click.option("--log-inputs", is_flag=True, help="Log what was asked too, user histories included.")
 def serve(
     model_dir: str | None,
@@ -118,9 +139,11 @@ def serve(
         model_dir, model_name = _from_environment(model_name)
     if bool(model_dir) == bool(model_config_file):
         raise click.UsageError("give one of --model-dir and --model-config-file")
-    if model_dir and not pathlib.Path(model_dir).is_dir() and "://" not in model_dir:
+    if model_dir:
         # Before the seconds that TensorFlow takes to import.
-        raise InputError(f"--model-dir {model_dir}: no such folder; push a model with `h2rec pipeline run`")
+        model_dir = versions_folder(model_dir)
+    if not given["allow_reload_config"] and (given["model_roots"] or given["admin_token_file"]):
+        raise click.UsageError("--model-root and --admin-token-file need --allow-reload-config")
     if given["log_inputs"] and not given["access_log"]:
         raise click.UsageError("--log-inputs needs --access-log")
     batching = Batching(
@@ -145,6 +168,9 @@ def serve(
         batching=batching,
         op_threads=given["op_threads"],
         log_inputs=given["log_inputs"],
+        allow_reload=given["allow_reload_config"],
+        model_roots=given["model_roots"],
+        allow_ops=given["allow_ops"],
         **listening_values(given, limits),
     )
     if batching_parameters_file or monitoring_config_file:
@@ -156,7 +182,10 @@ def serve(
             )
         if monitoring_config_file:
             options = dataclasses.replace(options, metrics_path=config_files.read_monitoring(monitoring_config_file))
-    from serving.server.run import run
+    check_ports(options)
+    click.echo(f"loading {printable(options.model_dir or options.model_config_file)} ...", err=True)
+    with moving("loading TensorFlow"):
+        from serving.server.run import run
 
     run(options)
 

@@ -40,6 +40,14 @@ class Client(BaseClient):
 
     _channels = grpc
 
+    def wait(self, seconds: float) -> bool:
+        """Waits for a server that may be starting; whether there is one now."""
+        try:
+            grpc.channel_ready_future(self._channel).result(timeout=seconds)
+        except grpc.FutureTimeoutError:
+            return False
+        return True
+
     def recommend(
         self,
         histories: Sequence[Sequence[str]],

@@ -6,8 +6,11 @@ from typing import Any
 
 import click
 
+from h2rec_tf.cli.moving import moving
+from h2rec_tf.cli.outputs import OUTPUT_FOLDER
 from h2rec_tf.config import IndexConfig
-from serving.cli.options import listening, listening_values, token
+from h2rec_tf.printable import printable
+from serving.cli.options import allow_op, check_ports, listening, listening_values, token
 from serving.retrieval_service import client_cli
 from serving.retrieval_service.options import RetrievalOptions, StoreOptions
 from serving.server.options import MEBIBYTE
@@ -21,7 +24,7 @@ def retrieval() -> None:
 
 
 @retrieval.command()
-@click.option("--data-dir", required=True, help="Folder of log and snapshots; made if absent.")
+@click.option("--data-dir", required=True, type=OUTPUT_FOLDER, help="Folder of log and snapshots; made if absent.")
 @click.option("--model-dir", default="", help="Folder that the model is pushed to; it is loaded into the service.")
 @click.option("--model-server", default="", metavar="HOST:PORT", help="A model server to ask instead.")
 @click.option("--model-ca", default="", metavar="FILE", help="PEM file of the authority of that server's certificate.")
@@ -34,6 +37,7 @@ def retrieval() -> None:
 )
 @click.option("--dimensions", default=0, type=click.IntRange(0, 65536), help="Width of the vectors, without a model.")
 @listening(_DEFAULTS)
+@allow_op
 @click.option("--name", default=_DEFAULTS.name, show_default=True, help="Name that requests give.")
 @click.option(
     "--index-kind",
@@ -69,6 +73,7 @@ def serve(
     index_kind: str,
     snapshot_log_mib: int,
     rebalance_fraction: float,
+    allow_ops: tuple[str, ...],
     **given: Any,
 ) -> None:
     """Run the retrieval service on a data folder.
@@ -84,6 +89,7 @@ def serve(
         text_encoder=text_encoder,
         width=dimensions,
         name=name,
+        allow_ops=allow_ops,
         model_ca=model_ca,
         model_token=token(model_token_file) if model_token_file else "",
         **listening_values(given, _DEFAULTS.limits),
@@ -93,14 +99,17 @@ def serve(
             rebalance_fraction=rebalance_fraction,
         ),
     )
-    from serving.retrieval_service.run import run
+    check_ports(options)
+    click.echo(f"loading {printable(data_dir)} ...", err=True)
+    with moving("loading TensorFlow"):
+        from serving.retrieval_service.run import run
 
     run(options)
 
 
 @retrieval.command()
 @click.option("--from", "source", required=True, metavar="SNAPSHOT", help="Folder of a snapshot.")
-@click.option("--data-dir", required=True, help="New or empty folder, for a service to run on.")
+@click.option("--data-dir", required=True, type=OUTPUT_FOLDER, help="New or empty folder, for a service to run on.")
 def restore(source: str, data_dir: str) -> None:
     """Make a data folder from a snapshot."""
     from serving.retrieval_service.restore import restore as restore_snapshot

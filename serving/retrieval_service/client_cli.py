@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from h2rec_tf.errors import InputError
-from serving.cli.options import comma_separated, connecting, connection_of
+from h2rec_tf.printable import printable, printable_json
+from serving.cli.options import comma_separated, connecting, connection_of, wait_for, waiting
 from serving.retrieval_service.options import RetrievalOptions
 
 if TYPE_CHECKING:
@@ -25,12 +26,15 @@ def _connection(command: Any) -> Any:
     """The options of every command that talks to a service; it gets a client in their place."""
 
     @functools.wraps(command)
-    def connected(name: str, timeout: float, **given: Any) -> None:
+    def connected(name: str, timeout: float, wait: float, **given: Any) -> None:
         from serving.retrieval_service.client import RetrievalClient
 
-        with RetrievalClient(connection_of(given), name=name, timeout=timeout) as client:
+        where = connection_of(given)
+        with RetrievalClient(where, name=name, timeout=timeout) as client:
+            wait_for(client, where.target, wait)
             command(client, **given)
 
+    connected = waiting(connected)
     connected = click.option(
         "--timeout", default=60.0, show_default=True, type=click.FloatRange(min=0.001), help="Seconds for a call."
     )(connected)
@@ -82,7 +86,7 @@ def upsert(
         raise InputError("give either --items FILE or --item-id ID")
     if item_id:
         written = client.upsert([item_id], texts=[text] if text else None, titles=[title] if title else None)
-        click.echo(f"{'replaced' if written.existed[0] else 'added'} {item_id} (write {written.sequence})")
+        click.echo(f"{'replaced' if written.existed[0] else 'added'} {printable(item_id)} (write {written.sequence})")
         return
     from h2rec_tf.data.catalogue import read_catalogue
     from h2rec_tf.data.text_format import TextFormat
@@ -139,7 +143,7 @@ def query(
         hits = client.similar_items([similar_to], k, exclude=barred)[0]
     else:
         hits = client.recommend([comma_separated(history)], k, exclude=barred)[0]
-    click.echo(json.dumps([dataclasses.asdict(hit) for hit in hits], ensure_ascii=False) if as_json else _table(hits))
+    click.echo(printable_json([dataclasses.asdict(hit) for hit in hits]) if as_json else _table(hits))
 
 
 @click.command()
@@ -169,11 +173,12 @@ def status(client: RetrievalClient, as_json: bool) -> None:
 
 
 def _table(hits: list[Recommendation]) -> str:
-    width = max([len("item"), *(len(hit.item_id) for hit in hits)])
+    ids = [printable(hit.item_id) for hit in hits]
+    width = max(map(len, ["item", *ids]))
     lines = [f"{'rank':>4}  {'score':>9}  {'item':{width}}  title"]
     lines += [
-        f"{rank:>4}  {hit.score:>9.4f}  {hit.item_id:{width}}  {hit.title or '(no title)'}"
-        for rank, hit in enumerate(hits, start=1)
+        f"{rank:>4}  {hit.score:>9.4f}  {name:{width}}  {printable(hit.title) or '(no title)'}"
+        for rank, (name, hit) in enumerate(zip(ids, hits, strict=True), start=1)
     ]
     return "\n".join(lines)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 import grpc
@@ -44,16 +44,17 @@ class LocalModel:
 
     Args:
         directory: the SavedModel, or a folder of numbered versions of which the newest is taken.
+        allow_ops: ops that it may hold although they reach files, processes or machines.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or its graph holds such an op.
     """
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, *, allow_ops: Collection[str] = ()) -> None:
         path = newest_version(directory)
         self.path = str(path)
         self.version = int(path.name) if path.name.isdigit() else 0
-        self._servable = Servable.load(self.version, self.path)
+        self._servable = Servable.load(self.version, self.path, allow_ops=allow_ops)
         # What comes here was held to the service's own limits.
         self._limits = Limits(
             request_bytes=1 << 62,

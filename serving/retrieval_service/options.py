@@ -69,6 +69,7 @@ class RetrievalOptions:
     metrics_path: str = METRICS_PATH
     access_log: str = ""
     log_inputs: bool = False
+    allow_ops: tuple[str, ...] = ()
     readers: int = 2 * CORES
     writers: int = 16
     waiting_writes: int = 256

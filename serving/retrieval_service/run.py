@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 
 from h2rec_tf import environment
+from h2rec_tf.cli.moving import moving
 from serving.retrieval_service.options import RetrievalOptions
 from serving.retrieval_service.server import RetrievalServer
-from serving.server.run import log_to_stderr
+from serving.server.run import log_to_stderr, raise_file_limit
 
 
 def run(options: RetrievalOptions) -> None:
@@ -22,10 +24,13 @@ def run(options: RetrievalOptions) -> None:
     """
     environment.quiet()
     log_to_stderr()
+    raise_file_limit()
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *unused: ended.set())
-    with RetrievalServer(options) as server:
+    with contextlib.ExitStack() as stack:
+        with moving("loading items"):
+            server = stack.enter_context(RetrievalServer(options))
         print(f"retrieval of {server.engine.status().items} items on {server.target}", flush=True)
         if server.rest_url:
             print(f"REST on {server.rest_url}", flush=True)

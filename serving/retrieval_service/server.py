@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import pathlib
 import threading
-from collections.abc import Sequence
 
 from h2rec_tf.errors import InputError
 from h2rec_tf.export.saved import ENCODER_DIR, EXTRA_DIR
@@ -20,7 +19,6 @@ from serving.retrieval_service.store import Store
 from serving.retrieval_service.towers import ModelTowers
 from serving.server.errors import RequestError
 from serving.server.metrics import Metrics
-from serving.server.policy import ModelConfig
 from serving.server.transport import Transport
 
 # Seconds for the model server to come up beside this one, and for one call to it.
@@ -129,7 +127,7 @@ class RetrievalServer:
             waiting_writes=options.waiting_writes,
         )
         undo.callback(predictor.close)
-        transport.start(predictor, configure=_refuse, ready=self.ready)
+        transport.start(predictor, configure=None, ready=self.ready)
         self._transport = transport
         undo.callback(self._stopping.set)
 
@@ -138,7 +136,7 @@ def _model(options: RetrievalOptions) -> Model | None:
     if options.model_dir and options.model_server:
         raise InputError("--model-dir and --model-server: give one of them")
     if options.model_dir:
-        return LocalModel(options.model_dir)
+        return LocalModel(options.model_dir, allow_ops=options.allow_ops)
     if options.model_server:
         connection = Connection(options.model_server, ca=options.model_ca, token=options.model_token)
         return ServedModel(connection, name=options.model_name, timeout=_MODEL_TIMEOUT)
@@ -154,7 +152,3 @@ def _encoder_folder(options: RetrievalOptions, model: Model) -> str:
             return options.text_encoder
     path = pathlib.Path(model.path) / EXTRA_DIR / ENCODER_DIR if isinstance(model, LocalModel) else None
     return str(path) if path and path.is_dir() else ""
-
-
-def _refuse(configs: Sequence[ModelConfig]) -> None:
-    raise InputError("a retrieval service serves its data folder and nothing else")

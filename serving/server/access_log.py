@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import sys
 import threading
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from h2rec_tf.errors import InputError
+from h2rec_tf.printable import printable_json
 
 # Longer inputs are cut in the log.
 _MOST_VALUES = 1000
@@ -41,7 +41,7 @@ class AccessLog:
         """Writes one line: the time, then the fields that are not None."""
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
         line = {"time": now, **{name: value for name, value in fields.items() if value is not None}}
-        text = json.dumps(line, ensure_ascii=False) + "\n"
+        text = printable_json(line) + "\n"
         with self._lock:
             try:
                 self._file.write(text)

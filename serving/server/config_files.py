@@ -41,8 +41,8 @@ def models_of(config: Any) -> list[ModelConfig]:
     for entry in config.model_config_list.config:
         if not entry.name or not entry.base_path:
             raise InputError("a config has no name or no base_path; give both")
-        if any(character in "/:" or character.isspace() for character in entry.name):
-            raise InputError(f"model name {entry.name!r}: use no slash, colon or space")
+        if any(character in "/:" or not character.isprintable() or character.isspace() for character in entry.name):
+            raise InputError(f"model name {entry.name!a}: use no slash, colon, space or control character")
         if entry.name in models:
             raise InputError(f"model {entry.name} is configured twice; give each a name of its own")
         if entry.model_platform not in ("", "tensorflow"):

@@ -52,6 +52,7 @@ class ModelManager:
         model_dir: folder with one integer-named folder a version.
         poll_seconds: time between looks at the folder; 0 looks only at `start` and `refresh`.
         policy: which versions are served.
+        check: raises where a version's folder cannot be loaded, without loading anything.
         load: makes a servable of a version and its folder.
         warm_up: called with a loaded servable and its folder before it takes requests.
         on_load: told whether each attempt to load succeeded.
@@ -64,6 +65,7 @@ class ModelManager:
         model_dir: str,
         poll_seconds: float,
         policy: VersionPolicy | None = None,
+        check: Callable[[str], object] = lambda path: None,
         load: Callable[[int, str], Servable] = Servable.load,
         warm_up: Callable[[Servable, str], None] = lambda servable, path: None,
         on_load: Callable[[bool], None] = lambda succeeded: None,
@@ -72,6 +74,7 @@ class ModelManager:
         self.model_dir = model_dir
         self.policy = policy or VersionPolicy()
         self._poll_seconds = poll_seconds
+        self._check = check
         self._load = load
         self._warm_up = warm_up
         self._on_load = on_load
@@ -100,11 +103,33 @@ class ModelManager:
             self.refresh()
             newest = max(self.versions(), default=None)
             if newest is None:
-                raise InputError(f"model folder {self.model_dir}: {self._why_empty()}")
+                raise InputError(f"model folder {self.model_dir}: {self._why_empty(self.policy)}")
             undo.pop_all()
         if self._poll_seconds > 0:
             self._poller.start()
         return newest
+
+    def expected(self, policy: VersionPolicy) -> list[int]:
+        """The versions that a policy would serve, as far as their folders tell; nothing is loaded.
+
+        Raises:
+            InputError: there is none.
+        """
+        found = list_versions(self.model_dir)
+        good: list[int] = []
+        trouble = ""
+        for version in policy.candidates(found):
+            if len(good) == policy.latest:
+                break
+            try:
+                if version not in self._loaded:
+                    self._check(found[version])
+                good.append(version)
+            except (H2RecError, tf.errors.OpError) as error:
+                trouble = trouble or f"version {version} cannot be loaded: {one_line(error)}"
+        if not good:
+            raise InputError(f"model folder {self.model_dir}: {trouble or self._why_empty(policy)}")
+        return good
 
     def refresh(self) -> None:
         """Looks at the folder once; loads what the policy picks and is not loaded, then lets go of the rest.
@@ -240,14 +265,12 @@ class ModelManager:
         with self._lock:
             self._status[version] = VersionStatus(state, error)
 
-    def _why_empty(self) -> str:
+    def _why_empty(self, policy: VersionPolicy) -> str:
         if self._status:
             newest = max(self._status)
             return f"version {newest} cannot be loaded: {self._status[newest].error}"
-        if self.policy.specific:
-            return (
-                f"holds none of the versions {', '.join(map(str, self.policy.specific))}; push one or change the policy"
-            )
+        if policy.specific:
+            return f"holds none of the versions {', '.join(map(str, policy.specific))}; push one or change the policy"
         return (
             "holds no version (a folder named by an integer with saved_model.pb in it); "
             "push a model with `h2rec pipeline run`"

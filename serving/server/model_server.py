@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import logging
 import pathlib
@@ -10,7 +11,7 @@ import threading
 from collections.abc import Sequence
 
 from h2rec_tf.errors import InputError
-from serving.server import config_files
+from serving.server import config_files, security
 from serving.server.errors import RequestError, one_line
 from serving.server.metrics import Metrics
 from serving.server.model_manager import ModelManager
@@ -18,6 +19,7 @@ from serving.server.models import Models
 from serving.server.options import ServerOptions
 from serving.server.policy import ModelConfig
 from serving.server.predictor import Predictor
+from serving.server.roots import Roots
 from serving.server.servable import Servable
 from serving.server.transport import Transport
 from serving.server.warmup import warm_up
@@ -109,16 +111,22 @@ class ModelServer:
 
     def _start(self, undo: contextlib.ExitStack) -> None:
         options = self._options
+        if options.allow_reload:
+            security.check_reload(options.security, options.host)
         # Bound before the models load, so that a taken port is known at once.
         transport = Transport(options, self._metrics, undo)
         undo.callback(self.models.stop)
-        self.models.configure(self._configs())
+        configs = self._configs()
+        self.models.configure(configs)
+        self._roots = Roots(options.model_roots or [config.base_path for config in configs])
         if options.model_config_file and options.poll_seconds > 0:
             self._reload.start()
             undo.callback(self._reload.join)
         predictor = Predictor(self.models, options.limits, options.batching, transport.observer)
         undo.callback(predictor.close)
-        transport.start(predictor, configure=self._configure, ready=self.ready)
+        transport.start(
+            predictor, configure=self._configure_for_caller if options.allow_reload else None, ready=self.ready
+        )
         self._transport = transport
         # First of all on the way down: health checks see it while the running requests end.
         undo.callback(self._stopping.set)
@@ -130,18 +138,43 @@ class ModelServer:
         return [ModelConfig(name=options.model_name, base_path=options.model_dir)]
 
     def _manager(self, config: ModelConfig) -> ModelManager:
+        options = self._options
+
+        def confine(path: str) -> None:
+            if config.confined:
+                # A version may be a link, and may have come after the configuration.
+                self._roots.check(path)
+
+        def check(path: str) -> None:
+            confine(path)
+            Servable.check(path, allow_ops=options.allow_ops)
+
+        def load(version: int, path: str) -> Servable:
+            confine(path)
+            return Servable.load(version, path, op_threads=options.op_threads, allow_ops=options.allow_ops)
+
         def on_load(succeeded: bool) -> None:
             self._metrics.loads.labels(config.name, "loaded" if succeeded else "failed").inc()
 
         return ModelManager(
             name=config.name,
             model_dir=config.base_path,
-            poll_seconds=self._options.poll_seconds,
+            poll_seconds=options.poll_seconds,
             policy=config.policy,
-            load=functools.partial(Servable.load, op_threads=self._options.op_threads),
-            warm_up=functools.partial(warm_up, limits=self._options.limits),
+            check=check,
+            load=load,
+            warm_up=functools.partial(warm_up, limits=options.limits),
             on_load=on_load,
         )
+
+    def _configure_for_caller(self, configs: Sequence[ModelConfig]) -> None:
+        for config in configs:
+            try:
+                self._roots.check(config.base_path)
+            except InputError as error:
+                self._metrics.reloads.labels("failed").inc()
+                raise InputError(f"model {config.name}: {error}") from error
+        self._configure([dataclasses.replace(config, confined=True) for config in configs])
 
     def _configure(self, configs: Sequence[ModelConfig]) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
     Args:
         models: the served models.
-        configure: serves other models; raises InputError where it cannot.
+        configure: serves other models; raises InputError where it cannot. None: callers cannot ask for that.
         limits: the longest time for an answer.
         observer: told of each request.
     """
@@ -32,7 +33,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     def __init__(
         self,
         models: Models,
-        configure: Callable[[Sequence[ModelConfig]], None],
+        configure: Callable[[Sequence[ModelConfig]], None] | None,
         limits: Limits,
         observer: Observer,
     ) -> None:
@@ -55,6 +56,10 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         self, request: Any, call: Call, deadline: float
     ) -> model_management_pb2.ReloadConfigResponse:
         """Serves the given models instead, all of them or, where one cannot be loaded, those before."""
+        if self._configure is None:
+            raise RequestError(
+                grpc.StatusCode.PERMISSION_DENIED, "this server's models cannot be changed by requests; see its options"
+            )
         try:
             configs = models_of(request.config)
         except InputError as error:
@@ -69,6 +74,15 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         return response
 
 
+# A URI or what begins with a slash, to its last character that words have no use for.
+_PATHS = re.compile(r"(?:\w+:)?/[^\s:;,)'\"`]*(?::(?=/)//?[^\s:;,)'\"`]*)?")
+
+
+def _without_paths(error: str) -> str:
+    """Why a version cannot be loaded, without the places on the server's disk; its log has them."""
+    return _PATHS.sub("[path]", error)
+
+
 def status(models: Models, spec: Any, call: Call) -> get_model_status_pb2.GetModelStatusResponse:
     """State of the versions that a ModelSpec names.
 
@@ -80,6 +94,6 @@ def status(models: Models, spec: Any, call: Call) -> get_model_status_pb2.GetMod
         entry = response.model_version_status.add(version=version, state=found.state.value)
         # An empty message would be left out on the wire; TensorFlow Serving always sends one.
         entry.status.error_code = grpc.StatusCode.UNKNOWN.value[0] if found.error else grpc.StatusCode.OK.value[0]
-        entry.status.error_message = found.error
+        entry.status.error_message = _without_paths(found.error)
     call.model = spec.name
     return response

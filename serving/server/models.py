@@ -43,20 +43,23 @@ class Models:
         """
         with self._changing:
             before = self._managers
+            managers = {config.name: self._manager_of(config) for config in configs}
+            for config in configs:
+                # All are looked at before the first is loaded, which takes seconds each.
+                _check_labels(config, managers[config.name].expected(config.policy))
             policies = {name: manager.policy for name, manager in before.items()}
             after: dict[str, ModelManager] = {}
             with contextlib.ExitStack() as undo:
                 for config in configs:
-                    manager = before.get(config.name)
-                    if manager is None or manager.model_dir != config.base_path:
-                        manager = self._make(config)
+                    manager = managers[config.name]
+                    if manager is not before.get(config.name):
                         manager.start()
                         undo.callback(manager.stop)
                     elif manager.policy != config.policy:
                         undo.callback(self._set_policy, manager, policies[config.name])
                         self._set_policy(manager, config.policy)
                     after[config.name] = manager
-                    _check_labels(config, manager)
+                    _check_labels(config, manager.versions())
                 undo.pop_all()
             self._labels = {config.name: dict(config.labels) for config in configs}
             self._managers = after
@@ -133,6 +136,10 @@ class Models:
             for manager in self._managers.values():
                 manager.stop()
 
+    def _manager_of(self, config: ModelConfig) -> ModelManager:
+        manager = self._managers.get(config.name)
+        return manager if manager and manager.model_dir == config.base_path else self._make(config)
+
     @staticmethod
     def _set_policy(manager: ModelManager, policy: Any) -> None:
         manager.policy = policy
@@ -142,8 +149,7 @@ class Models:
             raise InputError(f"model {manager.name}: {one_line(error)}") from error
 
 
-def _check_labels(config: ModelConfig, manager: ModelManager) -> None:
-    served = manager.versions()
+def _check_labels(config: ModelConfig, served: Sequence[int]) -> None:
     for label, version in config.labels.items():
         if version not in served:
             raise InputError(

@@ -32,9 +32,11 @@ class ModelConfig:
         base_path: folder with one integer-named folder a version.
         policy: which versions are served.
         labels: names for versions, for requests that ask by label.
+        confined: it came from a caller, so that its versions must lie below the server's roots, links followed.
     """
 
     name: str
     base_path: str
     policy: VersionPolicy = VersionPolicy()
     labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    confined: bool = False

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import resource
 import signal
 import sys
 import threading
+from typing import Any
 
 from h2rec_tf import environment
+from h2rec_tf.cli.moving import moving
+from h2rec_tf.printable import printable, printable_lines
 from serving.server.model_server import ModelServer
 from serving.server.options import ServerOptions
 
@@ -23,10 +28,13 @@ def run(options: ServerOptions) -> None:
     """
     environment.quiet()
     log_to_stderr()
+    raise_file_limit()
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *unused: ended.set())
-    with ModelServer(options) as server:
+    with contextlib.ExitStack() as stack:
+        with moving("loading models"):
+            server = stack.enter_context(ModelServer(options))
         served = ", ".join(
             f"model {name} version {', '.join(map(str, versions))}" for name, versions in server.models.served().items()
         )
@@ -37,11 +45,28 @@ def run(options: ServerOptions) -> None:
     logging.getLogger("h2rec.serving").info("stopped")
 
 
+def raise_file_limit() -> None:
+    """Lets the process open as many files as it may: connections are files, and callers decide how many there are."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def log_to_stderr() -> None:
     """Sends the log of the serving package to stderr, one line an event."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    handler.setFormatter(_OneLine("%(asctime)s %(message)s"))
     logger = logging.getLogger("h2rec.serving")
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     logger.propagate = False
+
+
+class _OneLine(logging.Formatter):
+    """An event is one line, whatever the names in it hold; the lines of a trace follow."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, info: Any) -> str:
+        return printable_lines(super().formatException(info))

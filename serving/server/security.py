@@ -19,14 +19,29 @@ from serving.server.options import Security
 _REFUSAL = RequestError(grpc.StatusCode.UNAUTHENTICATED, "send a valid bearer token in `authorization: Bearer TOKEN`")
 
 
-class Tokens:
-    """The bearer tokens of a file, compared in constant time."""
+_ADMIN_METHODS = frozenset({"/tensorflow.serving.ModelService/HandleReloadConfigRequest"})
 
-    def __init__(self, path: str) -> None:
-        lines = _read("--token-file", path).decode("utf-8", "replace").splitlines()
+
+class Tokens:
+    """The bearer tokens of a file, compared in constant time.
+
+    Args:
+        path: the file, one token a line.
+        option: what the user calls it, for messages.
+
+    Raises:
+        InputError: it cannot be read or holds none.
+    """
+
+    def __init__(self, path: str, option: str = "--token-file") -> None:
+        lines = _read(option, path).decode("utf-8", "replace").splitlines()
         self._tokens = [line.strip().encode() for line in lines if line.strip()]
         if not self._tokens:
-            raise InputError(f"--token-file {path}: holds no token; write one a line")
+            raise InputError(f"{option} {path}: holds no token; write one a line")
+
+    def shares(self, other: Tokens) -> bool:
+        """Whether a token is in both files."""
+        return not set(self._tokens).isdisjoint(other._tokens)
 
     def check(self, authorization: str | None) -> None:
         """Takes the value of an `authorization` header.
@@ -46,20 +61,33 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
     """Answers calls without a valid token UNAUTHENTICATED.
 
     Args:
-        tokens: the valid ones.
+        tokens: the valid ones; None asks for none.
+        admin_tokens: those valid for methods that change what is served, and for nothing else; None leaves these
+            methods to `tokens`.
         observer: told of refused calls.
         without_token: handlers by method that answer such calls instead; they must not read what is sent.
     """
 
-    def __init__(self, tokens: Tokens, observer: Observer, without_token: Mapping[str, grpc.RpcMethodHandler]) -> None:
+    def __init__(
+        self,
+        tokens: Tokens | None,
+        admin_tokens: Tokens | None,
+        observer: Observer,
+        without_token: Mapping[str, grpc.RpcMethodHandler],
+    ) -> None:
         self._tokens = tokens
+        self._admin_tokens = admin_tokens
         self._observer = observer
         self._without_token = without_token
 
     async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         """Lets a call pass or puts a refusal in its place."""
+        is_admin = handler_call_details.method in _ADMIN_METHODS
+        tokens = (self._admin_tokens or self._tokens) if is_admin else self._tokens
+        if tokens is None:
+            return await continuation(handler_call_details)
         try:
-            self._tokens.check(dict(handler_call_details.invocation_metadata).get("authorization"))
+            tokens.check(dict(handler_call_details.invocation_metadata).get("authorization"))
         except RequestError as error:
             if open_to_all := self._without_token.get(handler_call_details.method):
                 return open_to_all
@@ -90,6 +118,37 @@ def check(security: Security, host: str) -> None:
             f"--host {host}: other machines could reach it unprotected; give --tls-certificate and --tls-key or "
             "--token-file, keep 127.0.0.1 behind a proxy, or add --insecure-public to accept that"
         )
+
+
+def check_reload(security: Security, host: str) -> None:
+    """Whether HandleReloadConfigRequest may be allowed: whoever may change what is served has the server's rights.
+
+    Raises:
+        InputError: those who may only predict could do it too.
+    """
+    if security.admin_token_file:
+        return
+    if security.token_file or is_public(host):
+        raise InputError(
+            "--allow-reload-config: whoever may predict could change what is served; give --admin-token-file with "
+            "tokens of its own"
+        )
+
+
+def read_tokens(security: Security) -> tuple[Tokens | None, Tokens | None]:
+    """The tokens of callers and of those who change what is served.
+
+    Raises:
+        InputError: a file cannot be read or holds none, or one token is in both.
+    """
+    tokens = Tokens(security.token_file) if security.token_file else None
+    admin = Tokens(security.admin_token_file, "--admin-token-file") if security.admin_token_file else None
+    if tokens and admin and admin.shares(tokens):
+        raise InputError(
+            f"--admin-token-file {security.admin_token_file}: a token of it is in --token-file too; give it one of "
+            "its own"
+        )
+    return tokens, admin
 
 
 def grpc_credentials(security: Security) -> grpc.ServerCredentials | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from h2rec_tf import names
 from h2rec_tf.errors import InputError, MissingDependencyError
+from h2rec_tf.export.unsafe_ops import refuse_unsafe
 from serving.server.errors import RequestError
 from serving.server.signature import Signature
 
@@ -66,7 +67,7 @@ class Servable:
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, version: int, path: str, *, op_threads: int = 1) -> Servable:
+    def load(cls, version: int, path: str, *, op_threads: int = 1, allow_ops: Collection[str] = ()) -> Servable:
         """Reads a SavedModel and restores its variables and tables.
 
         Args:
@@ -74,13 +75,14 @@ class Servable:
             path: the folder with `saved_model.pb`.
             op_threads: threads that one op may spread over, 0 for all cores. TensorFlow has one such pool in a process:
                 whatever makes it first decides.
+            allow_ops: ops that the graph may hold although they reach files, processes or machines.
 
         Raises:
-            InputError: the folder holds no SavedModel for serving, or it cannot be read.
+            InputError: the folder holds no SavedModel for serving, it cannot be read, or its graph holds such ops.
             MissingDependencyError: the graph holds ScaNN ops and ScaNN is not installed.
             tf.errors.OpError: a variable or table cannot be restored.
         """
-        meta_graph = _read_meta_graph(path)
+        meta_graph = cls.check(path, allow_ops=allow_ops)
         if any(op.startswith(_SCANN_OPS) for op in _ops(meta_graph)):
             _register_scann_ops(path)
         graph = tf.Graph()
@@ -98,6 +100,17 @@ class Servable:
             servable = cls(version=version, meta_graph=meta_graph, session=session, exported=exported)
             undo.pop_all()
         return servable
+
+    @staticmethod
+    def check(path: str, *, allow_ops: Collection[str] = ()) -> meta_graph_pb2.MetaGraphDef:
+        """Reads a SavedModel's graph without running any of it.
+
+        Raises:
+            InputError: as `load`.
+        """
+        meta_graph = _read_meta_graph(path)
+        refuse_unsafe(path, meta_graph, allowed=allow_ops)
+        return meta_graph
 
     def signature(self, name: str) -> Signature:
         """The signature of that name.
@@ -161,6 +174,8 @@ def _read_meta_graph(path: str) -> meta_graph_pb2.MetaGraphDef:
     file = f"{path}/saved_model.pb"
     if not tf.io.gfile.exists(file):
         raise InputError(f"{path}: holds no saved_model.pb; was the version copied completely?")
+    if tf.io.gfile.exists(f"{path}/saved_model.cpb"):
+        raise InputError(f"{path}: holds saved_model.cpb, which is not read; export the model as one saved_model.pb")
     saved_model = saved_model_pb2.SavedModel()
     try:
         with tf.io.gfile.GFile(file, "rb") as stream:
@@ -168,7 +183,8 @@ def _read_meta_graph(path: str) -> meta_graph_pb2.MetaGraphDef:
     except (DecodeError, tf.errors.OpError) as error:
         raise InputError(f"{file}: not a readable SavedModel ({error}); push the version again") from error
     for meta_graph in saved_model.meta_graphs:
-        if list(meta_graph.meta_info_def.tags) == _TAGS:
+        # As a set, as TensorFlow's loader compares them: what it loads is what was checked.
+        if set(meta_graph.meta_info_def.tags) == set(_TAGS):
             return meta_graph
     raise InputError(f"{file}: holds no graph tagged `{_TAGS[0]}`; export it with `tf.saved_model.save`")
 

@@ -86,7 +86,7 @@ class Transport:
         self._credentials = security.grpc_credentials(options.security)
         self._context = security.ssl_context(options.security)
         self._without_token: dict[str, grpc.RpcMethodHandler] = {}
-        self._tokens = security.Tokens(options.security.token_file) if options.security.token_file else None
+        self._tokens, self._admin_tokens = security.read_tokens(options.security)
         access_log = AccessLog(options.access_log) if options.access_log else None
         if access_log:
             undo.callback(access_log.close)
@@ -115,13 +115,17 @@ class Transport:
         return f"{scheme}://{joined(self._options.host, self.rest_port)}"
 
     def start(
-        self, predictor: Any, *, configure: Callable[[Sequence[ModelConfig]], None], ready: Callable[[str], bool]
+        self,
+        predictor: Any,
+        *,
+        configure: Callable[[Sequence[ModelConfig]], None] | None,
+        ready: Callable[[str], bool],
     ) -> None:
         """Listens. Requests are answered when this returns.
 
         Args:
             predictor: a `Predictor`, or what has its `predict`, `limits` and `models`.
-            configure: serves other models; raises InputError where it cannot.
+            configure: serves other models; raises InputError where it cannot. None: callers cannot ask for that.
             ready: whether requests to a model are taken, or for "" to all models; raises RequestError for an unknown
                 name.
         """
@@ -165,8 +169,10 @@ class Transport:
         """Takes the gRPC port, in which connections wait until the server starts."""
         options = self._options
         interceptors = None
-        if self._tokens:
-            interceptors = [security.TokenInterceptor(self._tokens, self.observer, self._without_token)]
+        if self._tokens or self._admin_tokens:
+            interceptors = [
+                security.TokenInterceptor(self._tokens, self._admin_tokens, self.observer, self._without_token)
+            ]
         self._server = server = grpc.aio.server(
             interceptors=interceptors,
             options=[
@@ -188,7 +194,7 @@ class Transport:
             ) from error
 
     async def _serve_grpc(
-        self, predictor: Any, configure: Callable[[Sequence[ModelConfig]], None], ready: Callable[[str], bool]
+        self, predictor: Any, configure: Callable[[Sequence[ModelConfig]], None] | None, ready: Callable[[str], bool]
     ) -> None:
         limits, server = self._options.limits, self._server
         assert server is not None

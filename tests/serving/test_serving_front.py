@@ -68,7 +68,7 @@ def predicts(server) -> int:
 
 @pytest.fixture
 def held(monkeypatch):
-    """Calls of the model wait until this is set; `entered` counts them."""
+    """After its `begin`, calls of the model wait until this is set; `entered` counts them."""
     go, run = threading.Event(), Servable.run
     go.entered = threading.Semaphore(0)
 
@@ -77,7 +77,8 @@ def held(monkeypatch):
         assert go.wait(SECONDS)
         return run(self, *arguments)
 
-    monkeypatch.setattr(Servable, "run", waiting)
+    # A version is warmed up when it is loaded.
+    go.begin = lambda: monkeypatch.setattr(Servable, "run", waiting)
     yield go
     go.set()
 
@@ -169,6 +170,7 @@ def test_two_hundred_stuck_connections_take_no_room_from_callers(model_dir):
 def test_health_answers_where_no_request_is_taken_any_more(model_dir, held):
     options = {"limits": Limits(concurrent=4), "http": HttpOptions(peer_connections=8, health_port=0)}
     with serving(model_dir, rest_port=0, **options) as server, contextlib.ExitStack() as stack:
+        held.begin()
         for _ in range(4):
             stack.enter_context(connected(server.rest_port)).sendall(post().encode())
         # One of them calls the model; that all four are in shows in the refusal of others.
@@ -239,6 +241,7 @@ def test_a_grpc_message_has_a_limit_and_running_calls_keep_their_places(model_di
         with stuck_calls(server, 1, protocol.PREDICT) as (waiting,):
             assert waiting.exception(timeout=SECONDS).code() is grpc.StatusCode.DEADLINE_EXCEEDED
             assert "did not arrive" in waiting.details()
+        held.begin()
         predict = channel.unary_unary(protocol.PREDICT)
         content = request_for().SerializeToString()
         running = [predict.future(content, timeout=SECONDS) for _ in range(2)]

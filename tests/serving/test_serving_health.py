@@ -76,7 +76,7 @@ def test_check_tells_of_the_server_and_of_each_model(server):
 def test_watch_follows_a_model_that_comes_and_goes_and_the_shutdown(saved_versions, tmp_path):
     first, second = (f'name: "{key}" base_path: "{saved_versions}"' for key in ("first", "second"))
     path = config_file(tmp_path, first)
-    server = ModelServer(ServerOptions(model_config_file=str(path), port=0, poll_seconds=0))
+    server = ModelServer(ServerOptions(model_config_file=str(path), port=0, poll_seconds=0, allow_reload=True))
     server.start()
     with health(server) as stub:
         whole, model = Watcher(stub), Watcher(stub, "second")

@@ -41,7 +41,7 @@ def config_file(tmp_path, *entries):
 
 
 def serving(path, **options):
-    return ModelServer(ServerOptions(model_config_file=str(path), port=0, poll_seconds=0, **options))
+    return ModelServer(ServerOptions(model_config_file=str(path), port=0, poll_seconds=0, allow_reload=True, **options))
 
 
 def version_in_use(server, **model):
@@ -88,7 +88,7 @@ def test_reload_adds_changes_and_removes_models_or_does_nothing(both, tmp_path):
         assert server.models.served() == {"a": [2, 1], "b": [2]}
 
         for change, words in [
-            (f'name: "c" base_path: "{tmp_path}/nowhere"', "does not exist"),
+            (f'name: "c" base_path: "{both}/nowhere"', "does not exist"),
             (f'name: "c" base_path: "{both}" version_labels {{ key: "x" value: 9 }}', "label x names version 9"),
         ]:
             with pytest.raises(grpc.RpcError) as raised:

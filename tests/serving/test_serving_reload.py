@@ -241,4 +241,4 @@ def test_model_status_answers_and_refusals(models):
         assert (raised.value.code(), raised.value.details()) == (grpc.StatusCode.NOT_FOUND, words)
     with pytest.raises(grpc.RpcError) as raised:
         models.HandleReloadConfigRequest(model_management_pb2.ReloadConfigRequest(), timeout=20)
-    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert raised.value.code() is grpc.StatusCode.PERMISSION_DENIED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
 import os
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING
 import click
 
 from h2rec_tf import __version__, environment
+from h2rec_tf.cli.moving import moving
 from h2rec_tf.cli.options import DataFiles
 from h2rec_tf.config import Config
 from h2rec_tf.errors import H2RecError, InputError
+from h2rec_tf.printable import printable, printable_lines
 from tfx_pipeline import constants
 from tfx_pipeline.constants import is_query, is_remote
 from tfx_pipeline.runners.fingerprint import fingerprint, source_fingerprint
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from tfx_pipeline.runners.summary import RunSummary
 
 PIPELINE_NAME = "h2rec"
+# Components that show what they do themselves.
+_WITH_BARS = (constants.SEMANTIC_ID_GEN, constants.TUNER, constants.TRAINER)
 
 
 def run_local(*, files: DataFiles, config: Config, root: str, beam_args: Sequence[str] = ()) -> RunSummary:
@@ -71,13 +76,14 @@ def run_local(*, files: DataFiles, config: Config, root: str, beam_args: Sequenc
         progress = _Lines()
         # Imported here: it takes seconds, and what it prints belongs in the log.
         begin = time.perf_counter()
-        from ml_metadata import metadata_store
-        from tfx.orchestration.metadata import sqlite_metadata_connection_config
+        with moving("loading TFX"):
+            from ml_metadata import metadata_store
+            from tfx.orchestration.metadata import sqlite_metadata_connection_config
 
-        from tfx_pipeline.pipeline import create_pipeline
-        from tfx_pipeline.runners.gone import mark_gone
-        from tfx_pipeline.runners.local import LocalRunner, beam_pipeline_args
-        from tfx_pipeline.runners.summary import summarize
+            from tfx_pipeline.pipeline import create_pipeline
+            from tfx_pipeline.runners.gone import mark_gone
+            from tfx_pipeline.runners.local import LocalRunner, beam_pipeline_args
+            from tfx_pipeline.runners.summary import summarize
 
         progress.say(f"TFX loaded in {time.perf_counter() - begin:.1f} s; log: {log}")
         metadata = sqlite_metadata_connection_config(str(base / METADATA_FILE))
@@ -116,6 +122,7 @@ def run_local(*, files: DataFiles, config: Config, root: str, beam_args: Sequenc
             progress.say("")
             raise type(error)(f"{error} (log: {log})") from error
         finally:
+            progress.end()
             for logger in shown:
                 logger.removeHandler(progress)
         progress.say(f"total {time.perf_counter() - begin:.1f} s")
@@ -152,22 +159,32 @@ class _Lines(logging.Handler):
         super().__init__(logging.INFO)
         self._bars = sys.stderr.isatty()
         self._line = ""
+        self._sign = contextlib.ExitStack()
 
     def say(self, text: str) -> None:
-        click.echo(text, err=True)
+        self._sign.close()
+        click.echo(printable_lines(text), err=True)
 
     def started(self, number: int, total: int, node_id: str) -> None:
         self._line = f"[{number}/{total}] {node_id} ..."
         click.echo(self._line, err=True, nl=False)
+        if node_id not in _WITH_BARS:
+            self._sign.enter_context(moving(self._line))
 
     def finished(self, number: int, total: int, node_id: str, seconds: float, cached: bool) -> None:
+        self._sign.close()
         # Epoch lines ended the line that `started` began; on a terminal a progress bar may have taken it.
         start = f"\r{self._line}" if self._bars else "" if self._line else f"[{number}/{total}] {node_id} ..."
         click.echo(f"{start} cached" if cached else f"{start} {seconds:.1f} s", err=True)
+
+    def end(self) -> None:
+        """Stops the sign of a component that did not end well."""
+        self._sign.close()
 
     def emit(self, record: logging.LogRecord) -> None:
         """An epoch's figures, as the training function logs them, and warnings about the data."""
         if self._bars and record.levelno < logging.WARNING:
             return
-        click.echo(("\n" if self._line else "") + f"    {record.getMessage()}", err=True)
+        self._sign.close()
+        click.echo(("\n" if self._line else "") + f"    {printable(record.getMessage())}", err=True)
         self._line = ""

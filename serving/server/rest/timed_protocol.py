@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import enum
+import socket
+import struct
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from serving.server.rest.connections import Gate
+
+# Drop what was not sent when the socket is closed.
+_AT_ONCE = struct.pack("ii", 1, 0)
 
 
 class _Phase(enum.Enum):
@@ -115,7 +120,9 @@ class TimedProtocol(H11Protocol):
             self.transport.close()
             self._look()
         else:
-            # Closing would wait for the caller to read.
+            # Closing would wait for the caller to read, here and then in the kernel.
+            connection = self.transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
             self.transport.abort()
 
     def _current_phase(self) -> _Phase:
