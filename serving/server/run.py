@@ -16,6 +16,8 @@ from h2rec_tf.printable import printable, printable_lines
 from serving.server.model_server import ModelServer
 from serving.server.options import ServerOptions
 
+_FILES = 65536
+
 
 def run(options: ServerOptions) -> None:
     """Serves until SIGTERM or SIGINT; running requests end first.
@@ -46,9 +48,11 @@ def run(options: ServerOptions) -> None:
 
 
 def raise_file_limit() -> None:
-    """Lets the process open as many files as it may: connections are files, and callers decide how many there are."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    """Lets the process open more files, where it may: connections are files, and shells often allow a thousand."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if most == resource.RLIM_INFINITY else min(most, _FILES)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def log_to_stderr() -> None:

@@ -136,7 +136,7 @@ def test_a_caller_that_reads_nothing_is_left(model_dir):
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         raw.connect(("127.0.0.1", server.rest_port))
         # Answers of more than the buffers on the way hold.
-        raw.sendall(get("/v1/models/h2rec/metadata").encode() * 2000)
+        raw.sendall(get("/v1/models/h2rec/metadata").encode() * 800)
         ended = select.poll()
         ended.register(raw, 0)
         assert ended.poll(SECONDS * 1e3) and answers(server) == 200
@@ -209,8 +209,8 @@ def test_a_request_with_two_lengths_is_refused_with_what_follows_it(server, requ
 
 def test_stuck_grpc_calls_take_no_room_from_callers_and_from_health(model_dir):
     limits = Limits(concurrent=8)
-    with serving(model_dir, limits=limits) as server, stuck_calls(server, 100, protocol.PREDICT) as predicting:
-        with stuck_calls(server, 200, "/grpc.health.v1.Health/Check"), health(server) as stub:
+    with serving(model_dir, limits=limits) as server, stuck_calls(server, 40, protocol.PREDICT) as predicting:
+        with stuck_calls(server, 80, "/grpc.health.v1.Health/Check"), health(server) as stub:
             assert check(stub) == check(stub, "h2rec") == "SERVING"
             with Client(server.target, timeout=SECONDS) as client:
                 assert len(client.recommend([["i1"]], k=2)[0]) == 2

@@ -26,7 +26,8 @@ class Gate:
     """
 
     def __init__(self, *, most: int, most_of_peer: int) -> None:
-        self._most = min(most, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _FILE_SHARE)
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most = most if files == resource.RLIM_INFINITY else min(most, files // _FILE_SHARE)
         self._most_of_peer = most_of_peer
         # Peer -> address -> connection, in the order in which they began to wait for a request.
         self._peers: dict[str, dict[Any, socket.socket]] = {}
