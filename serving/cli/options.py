@@ -17,6 +17,7 @@ from serving.server.options import MEBIBYTE, HttpOptions, Limits, Security
 
 if TYPE_CHECKING:
     from serving.client import Client, Connection
+    from serving.retrieval_service.client import RetrievalClient
 
 # Seconds in which a server that runs has answered.
 _AT_ONCE = 0.5
@@ -200,7 +201,7 @@ def waiting(command: Any) -> Any:
     )(command)
 
 
-def wait_for(client: Client, target: str, seconds: float) -> None:
+def wait_for(client: Client | RetrievalClient, target: str, seconds: float) -> None:
     """Waits until a server answers, and says so; where none does in time, the call that follows tells why."""
     if not seconds or client.wait(min(_AT_ONCE, seconds)):
         return

@@ -40,6 +40,10 @@ class RetrievalClient:
         self._target = connection if isinstance(connection, str) else connection.target
         self._client = Client(connection, model_name=name, timeout=timeout)
 
+    def wait(self, seconds: float) -> bool:
+        """Waits for a service that may be starting; whether there is one now."""
+        return self._client.wait(seconds)
+
     def recommend(
         self, histories: Sequence[Sequence[str]], k: int = 10, *, exclude: Sequence[Sequence[str]] = ()
     ) -> list[list[Recommendation]]:

@@ -103,7 +103,9 @@ class _Server(uvicorn.Server):
                 self._gate, self._times, config=self.config, server_state=self.server_state, app_state={}
             )
 
-        encrypted = {"ssl": self.config.ssl, "ssl_handshake_timeout": self._times.head} if self.config.ssl else {}
+        encrypted: dict[str, Any] = (
+            {"ssl": self.config.ssl, "ssl_handshake_timeout": self._times.head} if self.config.ssl else {}
+        )
         loop = asyncio.get_running_loop()
         self.servers = [
             await loop.create_server(protocol, sock=self._listener, backlog=self.config.backlog, **encrypted)

@@ -128,4 +128,4 @@ def test_synthesized_files_pass_the_check(tmp_path):
     assert "no problems" in check.output
     assert sorted(path.name for path in (tmp_path / "new" / "shop").iterdir()) == ["interactions.csv.gz", "items.jsonl"]
     blocked = run("synthesize", tmp_path / "new" / "shop" / "items.jsonl", "--items", 200, "--users", 50)
-    assert "cannot write" in str(blocked.exception)
+    assert "cannot be written" in str(blocked.exception)
