@@ -39,8 +39,8 @@ def versions_folder(directory: str, *, option: str = "--model-dir") -> str:
         raise InputError(f"{option} {directory}: several folders here hold versions; give one of {_listed(below)}")
     there = _listed(sorted(path.iterdir()))
     raise InputError(
-        f"{option} {directory}: no folder named by a number with {_MODEL} in it, here or one level down; "
-        f"found {there or 'nothing'}"
+        f"{option} {directory}: holds no version (a folder named by a number with {_MODEL} in it), here or one level "
+        f"down; found {there or 'nothing'}"
     )
 
 

@@ -37,10 +37,7 @@ def listen(host: str, port: int, option: str) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((host, port), family=family, backlog=1024)
-        # Made anew from the descriptor, the socket knows its protocol: asyncio turns Nagle's algorithm off for sockets
-        # that say TCP, and with it on, each answer waits some 40 ms for the caller's delayed acknowledgement.
-        return socket.socket(fileno=listener.detach())
+        return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
         raise InputError(
             f"{option} {port}: cannot listen on {joined(host, port)} ({error.strerror}); is it taken? "

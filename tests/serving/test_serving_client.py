@@ -179,9 +179,9 @@ def invoke(*arguments):
 def test_recommend_command_prints_titles_of_history_and_answer(server):
     result = invoke("--target", server.target, "--history", "i1, i2,nobody", "--k", 3)
     assert result.exit_code == 0, result.output
-    lines = result.output.splitlines()
+    lines = result.stdout.splitlines()
     assert lines[0] == "history (oldest first)"
-    assert lines[1].split() == ["i1", "Title", "1", "of", "v1"] and lines[3].split() == ["nobody", "(no", "title)"]
+    assert lines[1].split() == ["i1", "Title", "1", "of", "v1"] and lines[3].split() == ["nobody", "(unknown)"]
     assert lines[4].split() == ["rank", "score", "item", "title"]
     want = toy_recommender.expected(1, ["i1", "i2"], 3)
     assert [line.split()[2] for line in lines[5:]] == [item for item, _ in want]
@@ -191,7 +191,7 @@ def test_recommend_command_in_json_for_several_users(server):
     result = invoke("--target", server.target, "--history", "i4", "--history", "", "--k", 2, "--json")
     assert result.exit_code == 0, result.output
     first, second = map(json.loads, result.output.splitlines())
-    assert first["history"] == [{"item_id": "i4", "title": "Title 4 of v1"}] and second["history"] == []
+    assert first["history"] == [{"item_id": "i4", "title": "Title 4 of v1", "known": True}] and second["history"] == []
     assert [item["rank"] for item in first["recommendations"]] == [1, 2]
     assert first["recommendations"][0]["item_id"] == toy_recommender.expected(1, ["i4"], 1)[0][0]
 
@@ -212,7 +212,7 @@ def test_item_ids_with_commas_are_quoted():
 
 
 def test_commands_fail_with_the_error_a_user_can_mend(tmp_path):
-    result = invoke("--target", "127.0.0.1:1", "--history", "a")
+    result = invoke("--target", "127.0.0.1:1", "--history", "a", "--wait", 0)
     assert isinstance(result.exception, InputError)
     result = CliRunner().invoke(serve_command, ["--model-dir", str(tmp_path / "nowhere")])
     assert isinstance(result.exception, InputError) and "--model-dir" in str(result.exception)

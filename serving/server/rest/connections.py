@@ -110,6 +110,9 @@ class _Connection(socket.socket):
 
     def __init__(self, raw: socket.socket, gate: Gate, address: Any) -> None:
         super().__init__(fileno=raw.detach())
+        # asyncio does so too, but only for sockets that say TCP, which those that Python makes by default do not. With
+        # Nagle's algorithm each answer waits some 40 ms for the caller's delayed acknowledgement.
+        self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._gate = gate
         self._address = address
 
