@@ -6,11 +6,18 @@ import os
 
 import click
 
+from h2rec_tf.cli.outputs import OUTPUT_FOLDER
 from h2rec_tf.errors import InputError
 
 
 @click.command()
-@click.option("--root", required=True, metavar="DIR", help="Where the root of `h2rec pipeline run` lies now.")
+@click.option(
+    "--root",
+    required=True,
+    type=OUTPUT_FOLDER,
+    metavar="DIR",
+    help="Where the root of `h2rec pipeline run` lies now.",
+)
 def relocate(root: str) -> None:
     """Rewrite the paths in the metadata of a root that was moved or copied, so that runs go on there from its cache.
 
