@@ -75,9 +75,9 @@ def read_parts(
     if not tables:
         raise empty[0][1]
     check_formats(formats)
-    for part, error in empty:
+    for part, failure in empty:
         if not is_bare(part, tables[0].available, text):
-            raise error
+            raise failure
     problems.note(f"files of {path} without a row", len(empty))
     return joined(tables, path, problems, required=required, sparse=formats[0][1] == JSONL)
 
