@@ -177,7 +177,7 @@ def test_files_of_a_set_that_have_no_row_are_counted_and_one_that_is_no_part_is_
     found = ingest(str(tmp_path / "part-*.csv"), items[1], DataConfig(), tmp_path / "out")
     assert found.get_int_custom_property("files_without_rows") == 1
     (tmp_path / "part-b.csv").write_text("u,12,5\n")
-    with pytest.raises(InputError, match=r"part-b\.csv: there is a header and no row below it"):
+    with pytest.raises(InputError, match=r"part-b\.csv: missing column `user_id`; the file has u, 12, 5"):
         ingest(str(tmp_path / "part-*.csv"), items[1], DataConfig(), tmp_path / "more")
 
 

@@ -144,7 +144,7 @@ GOOD = HEAD + "u,i,1\n"
             {"a.csv": GOOD, "b.csv": "user_id,item,timestamp\nu,i,1\n"},
             ["b.csv: lacks item_id, compared with", "a.csv; files of one set must have the same columns"],
         ),
-        ({"a.csv": GOOD, "b.csv": "u,i,2\n"}, ["b.csv: there is a header and no row below it"]),
+        ({"a.csv": GOOD, "b.csv": "u,i,2\n"}, ["b.csv: lacks item_id"]),
         ({"a.csv": HEAD, "b.csv": ""}, ["a.csv: there is a header and no row below it"]),
         ({"a.csv": GOOD, "b.csv.gz": gzip.compress(GOOD.encode() * 99)[:-20]}, ["b.csv.gz:", "gzip stream ends early"]),
         (
