@@ -1,6 +1,7 @@
 """Reading CSV and TSV: block by block, Arrow for the values of records that are clean.
 
-Nothing here hands Python functions or files to Arrow: its threads may outlive the interpreter.
+Nothing here hands Python functions, files or bytes to Arrow: its threads may outlive the interpreter, and then abort
+the process when they need its lock.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ def _parsed(content: bytes, delimiter: bytes, layout: Layout, *, quotes: bool, a
     if not content.strip(b"\r\n"):
         return pa.table({place: pa.chunked_array([], pa.binary()) for place in layout.places.values()})
     return arrow_csv.read_csv(
-        pa.BufferReader(content),
+        pa.BufferReader(_arrows_own(content)),
         read_options=arrow_csv.ReadOptions(
             column_names=[str(place) for place in range(layout.width)],
             use_threads=False,
@@ -151,6 +152,13 @@ def _parsed(content: bytes, delimiter: bytes, layout: Layout, *, quotes: bool, a
             strings_can_be_null=False,
         ),
     )
+
+
+def _arrows_own(content: bytes) -> pa.Buffer:
+    """The content in Arrow's memory: a thread that lets go of Python's last takes the interpreter's lock for it."""
+    buffer = pa.allocate_buffer(len(content))
+    np.frombuffer(buffer, np.uint8)[:] = np.frombuffer(content, np.uint8)
+    return buffer
 
 
 def _report(source: SourceFile, layout: Layout, clean: CleanBlock, line: int, problems: Problems) -> None:

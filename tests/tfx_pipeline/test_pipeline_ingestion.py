@@ -296,6 +296,33 @@ def test_a_k_core_that_needs_more_rounds_is_named(items: tuple[str, Any], tmp_pa
         ingest(str(tmp_path / "events.csv"), items[1], config, tmp_path)
 
 
+def test_what_is_said_of_text_files_holds_here_too(tmp_path: pathlib.Path) -> None:
+    """MovieLens 1M's shape: no header, two characters between fields, titles in Latin-1; and a row that is odd."""
+    titles = "".join(f"{item}::Película {item} (1995)::A|B\n" for item in range(1, 9))
+    (tmp_path / "movies.dat").write_bytes(titles.encode("latin-1"))
+    rows = [f"{user}::{(user * 3 + step) % 8 + 1}::5::{10**9 + step}" for user in range(6) for step in range(5)]
+    (tmp_path / "ratings.dat").write_text("\n".join([*rows, "7::1::5"]))
+    options: dict[str, Any] = {
+        "delimiter": "::",
+        "columns": ("user_id", "item_id", "rating", "timestamp"),
+        "header": "none",
+        "catalogue_delimiter": "::",
+        "catalogue_columns": ("item_id", "title", "genres"),
+        "encoding": "latin-1",
+        "max_bad_rows": 1,
+    }
+    config = DataConfig(**options)
+    source, catalogue = str(tmp_path / "ratings.dat"), tmp_path / "movies.dat"
+    dataset, report = load_dataset(source, str(catalogue), config=config)
+    assert (report.rows_in_file, report.rows) == (31, 30)
+    items = items_artifact(catalogue, tmp_path, **options)
+    assert {row["title"][0].decode() for row in read(items, "items")} == set(dataset.catalogue.titles)
+    assert "Película 1 (1995)" in dataset.catalogue.titles
+    found = ingest(source, items, config, tmp_path)
+    assert written_rows(found) == loader_rows(dataset)
+    assert [(row["row"], row["message"]) for row in read_rejected(found)] == [(31, "3 fields, the header has 4")]
+
+
 def test_an_empty_split_is_named(items: tuple[str, Any], tmp_path: pathlib.Path) -> None:
     rows = [f"a,{item},{time}" for time, item in enumerate(ITEM_IDS)]
     (tmp_path / "events.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]))
