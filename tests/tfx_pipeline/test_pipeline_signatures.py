@@ -27,6 +27,8 @@ def saved(
     """A model, its loaded SavedModel, and the popularity and the policy on seen items that it was exported with."""
     # Codes alone: items of one code tuple have one vector, and so equal scores.
     model = tiny_model(**{"model.branches": "sid"})
+    # As where users come back: seen items are worth recommending.
+    model.seen.weight.assign(0.1)
     popularity = np.bincount(random_sequences().items, minlength=NUM_ITEMS + 1)
     ids = np.asarray(ITEM_IDS, dtype=object)
     serving = ServingModel(

@@ -204,15 +204,16 @@ def test_another_catalogue_is_refused_with_what_is_unknown(exact: str, tmp_path:
     build_index(vectors, IDS, str(tmp_path / "index"), config=Config().index)
     common = ["evaluate", "--model-dir", exact, "--k", "10", "--queries", "30"]
     refused = _run(*common, "--index-dir", str(tmp_path / "other"))
-    assert refused.exit_code == 2
-    assert "not of this model's catalogue: 10.0% (30 of 300) of the index's items are unknown" in refused.output
+    assert isinstance(refused.exception, InputError)
+    said = str(refused.exception)
+    assert "not of this model's catalogue: 10.0% (30 of 300) of the index's items are unknown" in said
     log = tmp_path / "log.csv"
     rows = [f"u{row % 9},{IDS[row] if row % 4 else f'gone {row}'},{row}" for row in range(60)]
     log.write_text("\n".join(["user_id,item_id,timestamp", *rows]) + "\n")
     common += ["--index-dir", str(tmp_path / "index"), "--interactions", str(log)]
     refused = _run(*common)
-    assert refused.exit_code == 2
-    assert "25.0% of its items (15 of 60) are unknown to the model" in refused.output
-    assert "--allow-other-catalogue" in refused.output
+    assert isinstance(refused.exception, InputError)
+    assert "25.0% of its items (15 of 60) are unknown to the model" in str(refused.exception)
+    assert "--allow-other-catalogue" in str(refused.exception)
     accepted = _run(*common, "--allow-other-catalogue")
     assert accepted.exit_code == 0 and "(15 of 60) are unknown to the model and are passed over" in accepted.output
