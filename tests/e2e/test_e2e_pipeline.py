@@ -91,7 +91,8 @@ def test_first_run_trains_measures_and_pushes(runs: Runs, first: Result) -> None
         assert f'alt="{part}"' in page
     items = [json.loads(line) for line in (runs.folder / "files" / "items.jsonl").read_text().splitlines()]
     titles = {html.escape(item["title"]) for item in items}
-    shown = re.findall(r"<li>(?:<strong>)?(.*?)(?:</strong>)?</li>", page)
+    lists = page.partition("Example recommendations")[2]
+    shown = re.findall(r"<li>(?:<strong>)?(.*?)(?:</strong>)?</li>", lists)
     assert len(shown) == 30 and set(shown) <= titles
 
 
