@@ -176,7 +176,7 @@ def test_a_blessed_model_that_was_deleted_counts_as_never_blessed(tmp_path: path
     assert sum(found.state == mlmd.Artifact.LIVE for found in store.get_artifacts()) == 4
 
 
-@pytest.mark.parametrize("root", ["/data/root", "/data/another/place"])
+@pytest.mark.parametrize("root", ["/data/root", "/data/Lädchen"])
 def test_cache_keys_do_not_say_where_the_root_is(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from tfx.orchestration.portable import cache_utils
     from tfx.proto.orchestration import pipeline_pb2
@@ -198,7 +198,7 @@ def test_cache_keys_do_not_say_where_the_root_is(root: str, monkeypatch: pytest.
                 pipeline_node=pipeline_pb2.PipelineNode(),
                 pipeline_info=pipeline_pb2.PipelineInfo(id="h2rec"),
                 input_artifacts={"model": [model]},
-                parameters={"root": f"{root}/artifacts", "seed": 1},
+                parameters={"root": f"{root}/artifacts", "config": json.dumps({"kept": f"{root}/kept"}), "seed": 1},
             )
         return names[0]
 

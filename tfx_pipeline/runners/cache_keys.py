@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -58,4 +59,7 @@ def _artifact(proto: metadata_store_pb2.Artifact, root: str) -> metadata_store_p
 
 
 def _text(text: str, root: str) -> str:
-    return text.replace(f"{root}/", f"{_HERE}/")
+    # Parameters are JSON, where letters beyond ASCII have another form.
+    for form in (root, json.dumps(root)[1:-1]):
+        text = text.replace(f"{form}/", f"{_HERE}/")
+    return text

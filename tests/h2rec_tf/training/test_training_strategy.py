@@ -31,6 +31,9 @@ for changes in ({"model.branches": "sum", "loss.item_alignment": 0.0, "loss.teac
         # Random start values would differ with the strategy.
         for number, variable in enumerate(model.trainable_variables):
             variable.assign(tf.random.stateless_normal(variable.shape, [0, number], stddev=0.3))
+        # A penalty counts once, however many replicas have the weights.
+        table = model.hash_ids.embeddings
+        model.hash_ids.add_loss(lambda: 0.01 * tf.reduce_sum(tf.square(table)))
         return model
 
     for strategy in sys.argv[1].split(","):
@@ -65,7 +68,8 @@ def figures(run: dict, name: str) -> list[float]:
 
 def same_learning(one: dict, other: dict) -> None:
     assert one["steps"] == other["steps"]
-    for name in ("loss", "next_item_loss", "teacher_loss"):
+    assert figures(one, "regularization_loss")[0] > 0.05
+    for name in ("loss", "next_item_loss", "teacher_loss", "regularization_loss"):
         np.testing.assert_allclose(figures(other, name), figures(one, name), rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(figures(other, "ndcg@10"), figures(one, "ndcg@10"), atol=0.02)
 
