@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import pty
+import select
 import subprocess
 import sys
 import unicodedata
@@ -86,16 +87,23 @@ def test_a_sign_moves_on_a_terminal_and_nothing_shows_elsewhere():
         os.close(side)
         seen = b""
         while not (b"doing the work |" in seen and b"doing the work /" in seen):
-            seen += os.read(main, 1024)
+            seen += read_some(main)
         process.stdin.write(b"\n")
         process.stdin.close()
         while not seen.endswith(b"\r\x1b[K"):
-            seen += os.read(main, 1024)
+            seen += read_some(main)
         assert process.wait() == 0
     os.close(main)
     assert b"Traceback" not in seen
     quiet = subprocess.run([sys.executable, "-c", _WORK], input="\n", capture_output=True, text=True, env=environment())
     assert (quiet.stderr, quiet.stdout) == ("", "done\n")
+
+
+def read_some(terminal: int) -> bytes:
+    """What comes next; fails where nothing does."""
+    ready, _, _ = select.select([terminal], [], [], 60)
+    assert ready
+    return os.read(terminal, 1024)
 
 
 def environment():
