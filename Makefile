@@ -41,7 +41,7 @@ endef
 
 lock: setup  ## Resolve requirements.lock anew from setup.py, keeping pins that still fit; the images' are parts of it.
 	$(call lock_file,--extra all --extra docs --extra dev,requirements.lock,Every package of the development environment$(,) pinned: Python 3.10$(,) Linux x86-64.)
-	$(call lock_file,--extra all -c requirements.lock --override requirements/image-overrides.txt,requirements-pipeline.lock,Every package of the pipeline's image$(,) pinned: the part of requirements.lock for the extra 'all'$(,) without notebooks.)
+	$(call lock_file,requirements/image.in --extra all -c requirements.lock --override requirements/image-overrides.txt,requirements-pipeline.lock,Every package of the pipeline's image$(,) pinned: the part of requirements.lock for the extra 'all'$(,) without notebook servers.)
 	$(call lock_file,requirements/server.in --extra serving -c requirements.lock --override requirements/server-overrides.txt,requirements-server.lock,Every package of the servers' image$(,) pinned: the part of requirements.lock for the extra 'serving'$(,) TensorFlow without its GPU half.)
 
 clean:  ## Remove the environment and what runs left behind.

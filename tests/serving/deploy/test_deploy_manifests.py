@@ -73,7 +73,19 @@ def test_images_do_not_run_as_root_and_copy_what_is_there(path: pathlib.Path) ->
 
 LOCKS = ["requirements.lock", "requirements-pipeline.lock", "requirements-server.lock"]
 # What tests, style checks and notebooks need stays out of images.
-UNWANTED = {"pytest", "ruff", "mypy", "mkdocs", "notebook", "jupyterlab", "jupyter-server", "tornado", "ipython"}
+UNWANTED = {"pytest", "ruff", "mypy", "mkdocs", "notebook", "jupyterlab", "jupyter-server", "terminado"}
+# Refuses modules of packages, imports TFMA, and says what it has lost: it passes over an import that fails.
+WITHOUT_PACKAGES = """
+import importlib.metadata, sys
+names = set(sys.argv[1].split())
+for module, packages in importlib.metadata.packages_distributions().items():
+    if {package.lower().replace("_", "-").replace(".", "-") for package in packages} <= names:
+        sys.modules[module] = None
+import tensorflow_model_analysis
+import tfx.components.evaluator.executor, tfx_pipeline.pipeline
+for name in ("default_eval_shared_model", "ExtractEvaluateAndWriteResults", "load_validation_result", "view"):
+    getattr(tensorflow_model_analysis, name)
+"""
 
 
 def locked(name: str) -> dict[str, tuple[str, frozenset[str]]]:
@@ -95,6 +107,15 @@ def test_images_have_pins_of_the_environment_that_tests_run_in(name: str) -> Non
         assert pins.pop("tensorflow-cpu")[0] == everywhere["tensorflow"][0]
     assert len(pins) > 50 and pins.items() <= everywhere.items()
     assert not UNWANTED & pins.keys()
+
+
+@pytest.mark.slow
+def test_the_pipeline_needs_nothing_that_its_image_leaves_out() -> None:
+    left_out = locked("requirements.lock").keys() - locked("requirements-pipeline.lock").keys()
+    assert {"notebook", "jupyter-server"} <= left_out
+    command = [sys.executable, "-c", WITHOUT_PACKAGES, " ".join(left_out)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-2000:]
 
 
 @pytest.mark.parametrize("name", LOCKS)
