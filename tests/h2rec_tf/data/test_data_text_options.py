@@ -139,8 +139,6 @@ def archive(kind):
         (pickle.dumps({"user_id": ["u"]}), "a.pkl", ["Python pickle"]),
         ("<!DOCTYPE html>\n<p>log in</p>\n", "a.csv", ["HTML page"]),
     ],
-    # Archives hold the time they were made at, and workers must agree on the names of tests.
-    ids=lambda value: "" if isinstance(value, bytes) else None,
 )
 def test_what_is_not_understood_is_named(check, content, name, words):
     message = check(content, name=name)
