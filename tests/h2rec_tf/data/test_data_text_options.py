@@ -269,3 +269,19 @@ def test_a_k_core_that_the_pipeline_cannot_settle_is_refused(check, tmp_path):
     assert "2 rounds of dropping did not come to rest; raise data.k_core_rounds" in message
     (tmp_path / "c.yaml").write_text("data: {k_core_rounds: 12}")
     assert check("user_id,item_id,timestamp\n" + dense + chain, *options, items=items)["core"]["interactions"] == 20
+
+
+def test_other_commands_take_the_options_too(tmp_path):
+    from h2rec_tf.cli.semantic_ids import semantic_ids
+    from h2rec_tf.config import DataConfig
+    from h2rec_tf.index.queries import histories_of_users
+
+    (tmp_path / "i.csv").write_text("item_id;title\n;Thing\n")
+    arguments = ["build", "--items", str(tmp_path / "i.csv"), "--output", str(tmp_path / "out")]
+    assert "missing column `item_id`" in str(CliRunner().invoke(semantic_ids, arguments).exception)
+    read = CliRunner().invoke(semantic_ids, [*arguments, "--catalogue-delimiter", ";", "--max-bad-rows", "1"])
+    assert "i.csv:2: column `item_id`: empty item id" in str(read.exception)
+    (tmp_path / "r.dat").write_text(lines("{u}::{i}::{t}"))
+    config = DataConfig(delimiter="::", columns=NAMES)
+    histories = histories_of_users(str(tmp_path / "r.dat"), 9, config)
+    assert sorted(map(len, histories)) == [5] * 6
