@@ -232,7 +232,9 @@ def test_warnings_are_the_loaders(
     assert [row["count"] for row in found] == [row["count"] for row in expected] == [90, 9, 27, 90]
 
 
-def test_rejected_rows_are_listed_as_the_loader_lists_them(items: tuple[str, Any], tmp_path: pathlib.Path) -> None:
+def test_rejected_rows_are_listed_as_the_loader_lists_them(
+    items: tuple[str, Any], tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "events.csv"
     # A quoted line break and a blank line: records are not lines.
     path.write_text(
@@ -241,7 +243,12 @@ def test_rejected_rows_are_listed_as_the_loader_lists_them(items: tuple[str, Any
     )
     config = DataConfig(max_bad_rows=9)
     _, report = load_dataset(str(path), items[0], config=config)
-    found = read_rejected(ingest(str(path), items[1], config, tmp_path))
+    with caplog.at_level("WARNING"):
+        found = read_rejected(ingest(str(path), items[1], config, tmp_path))
+    # What the loader notes, the step says.
+    assert report.problems.notes
+    for what, count in report.problems.notes.items():
+        assert f"{what}: {count}, passed over" in caplog.text
     expected = [problem.to_dict() for problem in report.problems.ordered()]
     assert sorted(found, key=lambda row: row["row"]) == expected
     assert [row["row"] for row in expected] == [5, 6, 7, 11, 12, 13, 16]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import json
+import logging
 import os
 from typing import Any
 
@@ -24,6 +25,8 @@ from tfx_pipeline.constants import QUERY_MARKER, is_query
 from tfx_pipeline.ingestion.findings import EMPTY_FILES, REPEATS, Summary, read_summary
 from tfx_pipeline.ingestion.sources import has_spans, spans, split_pattern
 from tfx_pipeline.records import write_record
+
+_LOG = logging.getLogger(__name__)
 
 # Keys of a generator's settings.
 SOURCE = "source"
@@ -77,6 +80,8 @@ class IngestionExecutor(base_beam_executor.BaseBeamExecutor, abc.ABC):
         summary = read_summary(temporary)
         self.check(summary, settings=settings, inputs=input_dict)
         voice(summary.doubts)
+        for what, count in summary.notes.items():
+            _LOG.warning("%s: %d, passed over", what, count)
         if summary.doubts:
             io_utils.write_string_file(
                 os.path.join(examples.uri, WARNINGS_FILE),

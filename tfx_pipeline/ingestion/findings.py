@@ -62,6 +62,7 @@ class Summary:
         first: rejected rows, by source and row: the first ones of each piece.
         fatal: errors that make a source unusable, in order of sources.
         doubts: what to look at before the data is used.
+        notes: what was passed over without being wrong -> how often.
     """
 
     counts: dict[str, int]
@@ -69,6 +70,7 @@ class Summary:
     first: list[Problem]
     fatal: list[str]
     doubts: list[Doubt]
+    notes: dict[str, int]
 
     def check_sources(self) -> None:
         """Raises the first source's InputError, if one is unusable."""
@@ -172,6 +174,7 @@ def read_summary(summary_dir: str) -> Summary:
         first=[Problem(**record) for record in values["first"]],
         fatal=values["fatal"],
         doubts=[Doubt(**doubt) for doubt in values["doubts"]],
+        notes=values["notes"],
     )
 
 
@@ -194,10 +197,15 @@ def _reading_order(problem: Problem) -> tuple[str, int]:
 
 
 def _rejected_counts(finding: Finding) -> dict[str, int]:
-    return {_REJECTED + kind: count for kind, count in finding.problems.counts.items()}
+    rejected = {_REJECTED + kind: count for kind, count in finding.problems.counts.items()}
+    return rejected | {_NOTE + what: count for what, count in finding.problems.notes.items()}
 
 
-_REJECTED = "rejected: "
+_REJECTED, _NOTE = "rejected: ", "note: "
+
+
+def _part(counts: dict[str, int], prefix: str) -> dict[str, int]:
+    return {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}
 
 
 def _sum_counts(parts: Iterable[dict[str, int]]) -> dict[str, int]:
@@ -211,10 +219,9 @@ def _write_summary(
     counts: dict[str, int], first: list[Problem], fatal: list[tuple[str, str]], doubts: list[Doubt], path: str
 ) -> None:
     values: dict[str, Any] = {
-        "counts": {name: count for name, count in counts.items() if not name.startswith(_REJECTED)},
-        "rejected": {
-            name.removeprefix(_REJECTED): count for name, count in counts.items() if name.startswith(_REJECTED)
-        },
+        "counts": {name: count for name, count in counts.items() if not name.startswith((_REJECTED, _NOTE))},
+        "rejected": _part(counts, _REJECTED),
+        "notes": _part(counts, _NOTE),
         "first": [problem.to_dict() for problem in first],
         "fatal": [text for _, text in fatal],
         "doubts": [doubt.to_dict() for doubt in doubts],

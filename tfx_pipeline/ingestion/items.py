@@ -97,7 +97,7 @@ class _ReadItems(beam.DoFn):
         except InputError as error:
             yield pvalue.TaggedOutput(FINDINGS, Finding(self._source, fatal=str(error)))
             return
-        if problems.total:
+        if problems.total or problems.notes:
             yield pvalue.TaggedOutput(FINDINGS, Finding(self._source, problems))
         for doubt in about_catalogue(catalogue, file=self._source, title_column=self._data.title_column):
             yield pvalue.TaggedOutput(TALLIES, doubt)

@@ -212,6 +212,8 @@ def renamed(problems: Problems, files: Mapping[str, str]) -> Problems:
     problems.records = [
         dataclasses.replace(problem, file=files.get(problem.file, problem.file)) for problem in problems.records
     ]
+    for old, new in files.items():
+        problems.notes = {what.replace(old, new): count for what, count in problems.notes.items()}
     return problems
 
 
@@ -233,7 +235,7 @@ class _CheckRows(beam.DoFn):
         except InputError as error:
             yield pvalue.TaggedOutput(FINDINGS, Finding(piece.path, fatal=str(error)))
             return
-        if problems.total:
+        if problems.total or problems.notes:
             yield pvalue.TaggedOutput(FINDINGS, Finding(piece.path, problems))
         yield pvalue.TaggedOutput(COUNTS, {ROWS: usable, ROWS_IN_FILES: piece.rows_in_file})
         if spellings is not None:
