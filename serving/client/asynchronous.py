@@ -28,6 +28,14 @@ class AsyncClient(BaseClient):
 
     _channels = grpc.aio
 
+    async def wait(self, seconds: float) -> bool:
+        """As `Client.wait`."""
+        try:
+            await asyncio.wait_for(self._channel.channel_ready(), seconds)
+        except asyncio.TimeoutError:
+            return False
+        return True
+
     async def recommend(
         self,
         histories: Sequence[Sequence[str]],

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import socket
 
 import numpy as np
 import pytest
@@ -31,6 +32,14 @@ def ask(request, server):
     return blocking if request.param == "Client" else asynchronous
 
 
+@pytest.fixture
+def closed_port():
+    """An address where nobody listens: bound, so that no one else takes it."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{bound.getsockname()[1]}"
+
+
 def ids(rows):
     return [[item.item_id for item in row] for row in rows]
 
@@ -48,6 +57,20 @@ def test_both_clients_have_the_same_methods():
         }
 
     assert methods(Client) == methods(AsyncClient)
+
+
+def test_whether_a_server_is_there_is_waited_for(ask):
+    assert ask("wait", 20)
+
+
+def test_waiting_for_nobody_ends(closed_port):
+    async def asked():
+        async with AsyncClient(closed_port) as client:
+            return await client.wait(0.05)
+
+    assert not asyncio.run(asked())
+    with Client(closed_port) as client:
+        assert not client.wait(0.05)
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def test_tuning_finds_the_fastest_of_what_it_tried() -> None:
 
 
 def test_a_directory_without_a_model_of_this_package_is_named(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(InputError, match="no SavedModel here"):
+    with pytest.raises(InputError, match="holds no version"):
         LoadedModel(str(tmp_path))
     tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
     with pytest.raises(InputError, match="export the model with this package"):
