@@ -31,7 +31,7 @@ def user_schema() -> schema_pb2.Schema:
 
 
 def item_schema(width: int) -> schema_pb2.Schema:
-    """Schema of item examples.
+    """Schema of item examples; categories are optional.
 
     Args:
         width: numbers in every item's vector; 0 where vectors are made from text.
@@ -40,6 +40,7 @@ def item_schema(width: int) -> schema_pb2.Schema:
     _add(schema, names.ITEM_ID, schema_pb2.BYTES, required=True, low=1, high=1)
     _add(schema, names.TITLE, schema_pb2.BYTES, required=True, low=1, high=1)
     _add(schema, names.TEXT, schema_pb2.BYTES, required=True, low=1, high=1)
+    _add(schema, names.CATEGORIES, schema_pb2.BYTES, required=False, low=1, high=1)
     if width:
         vector = _add(schema, names.VECTOR, schema_pb2.FLOAT, required=True, low=width, high=width)
         vector.float_domain.disallow_nan = True
