@@ -10,6 +10,8 @@ from h2rec_tf import retrieval
 from h2rec_tf.export.categories import Categories
 
 _ABSENT = float("-inf")
+# Numbers of item vectors that are gathered at once, 64 MiB of float32.
+_GATHERED = 1 << 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Scoring:
 
     def of(self, items: tf.Tensor) -> tf.Tensor:
         """int32 `[B, C]` items -> float32 `[B, C]` scores; minus infinity for item 0."""
-        scores = tf.einsum("bd,bcd->bc", self.queries, tf.gather(self.table, items))
+        scores = self._products(items)
         if self.marks is not None:
             scores += self.marks.of(items)
         if self.scale is not None:
@@ -92,3 +94,20 @@ class Scoring:
             allowed = self.categories.of(self.flags, items)
             scores = tf.where(self.restricted & ~allowed, _ABSENT, scores)
         return tf.where(items > 0, scores, _ABSENT)
+
+    def _products(self, items: tf.Tensor) -> tf.Tensor:
+        """int32 `[B, C]` items -> float32 `[B, C]` inner products, in memory that a request does not decide."""
+
+        def at_once() -> tf.Tensor:
+            return tf.einsum("bd,bcd->bc", self.queries, tf.gather(self.table, items))
+
+        def by_row() -> tf.Tensor:
+            return tf.map_fn(
+                lambda row: tf.linalg.matvec(tf.gather(self.table, row[1]), row[0]),
+                (self.queries, items),
+                fn_output_signature=tf.float32,
+                parallel_iterations=1,
+            )
+
+        gathered = tf.size(items, tf.int64) * self.table.shape[1]
+        return tf.cond(gathered > _GATHERED, by_row, at_once)

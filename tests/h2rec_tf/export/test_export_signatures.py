@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pathlib
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from export_support import DATA, IDS, MAX_K, ids_of, matrix, recommend, saved_model
+from support import run_python
 
 from h2rec_tf import names
 
@@ -114,3 +116,25 @@ def test_candidates_are_ranked_and_unknown_ones_marked(model: Any, signatures: A
     assert (answer[names.SCORES][~np.asarray(known)] == np.finfo(np.float32).min).all()
     for row, scores in enumerate(answer[names.SCORES]):
         assert answer[names.ORDER][row].tolist() == np.argsort(-scores, kind="stable").tolist()
+
+
+def test_candidates_of_many_rows_are_scored_in_memory_that_they_do_not_decide() -> None:
+    code = """
+import resource, sys
+sys.path.insert(0, sys.argv[1])
+import numpy as np, tensorflow as tf
+from export_support import noisy_model, serving_of
+trained = noisy_model()
+model = serving_of(trained, categories=None)
+items = tf.constant(np.random.default_rng(0).integers(1, 40, [2048, 8]), tf.int32)
+candidates = tf.constant(np.random.default_rng(1).integers(1, 40, [2048, 8192]), tf.int32)
+few = tf.function(model.rank, autograph=False)(items, candidates[:, :5])["scores"].numpy()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+many = tf.function(model.rank, autograph=False)(items, candidates)["scores"].numpy()
+grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+np.testing.assert_allclose(many[:, :5], few, rtol=1e-5, atol=1e-5)
+# The vectors of all candidates at once; the scores themselves and their order take some of it.
+print(grown, many.size * model.learned_size * 4 / 2**20)
+"""
+    grown, vectors = run_python(code, str(pathlib.Path(__file__).parent)).stdout.split()
+    assert float(grown) < float(vectors) / 2
