@@ -18,6 +18,8 @@ _CR, _LF, _QUOTE = 13, 10, 34
 _STAND_INS = [bytes([byte]) for byte in (31, 30, 29, 28, *range(1, 9), 11, 12, *range(14, 28), 127)]
 # A record in quotes that takes more is not waited for.
 _LONGEST_RECORD = 1 << 22
+# Bytes that are looked at in one go, for the processor's cache.
+_COUNTED = 1 << 17
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,8 +203,11 @@ def with_one_byte(block: bytes, delimiter: bytes) -> tuple[bytes, bytes]:
 
 def line_count(block: bytes) -> int:
     """Lines of a block, blank ones too."""
-    # Three times as fast as `bytes.count`.
-    ends = int(np.count_nonzero(np.frombuffer(block, np.uint8) == _LF))
+    bytes_ = np.frombuffer(block, np.uint8)
+    # Several times as fast as `bytes.count`.
+    ends = sum(
+        int(np.count_nonzero(bytes_[start : start + _COUNTED] == _LF)) for start in range(0, len(bytes_), _COUNTED)
+    )
     if b"\r" in block:
         ends += block.count(b"\r") - block.count(b"\r\n")
     return ends + (bool(block) and block[-1] not in (_CR, _LF))

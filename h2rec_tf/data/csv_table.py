@@ -67,9 +67,9 @@ def csv_batches(source: SourceFile, columns: Sequence[str] | None, problems: Pro
         if not layout.places:
             yield Table(source.path, layout.available, {}, _counted_from(0), {}, 0, layout.hint, source.text)
             return
-        line, rows = line_count(start[:place]), 0
+        line, rows, memory = line_count(start[:place]), 0, _ArrowMemory()
         for block, last, returned in _blocks(file, start[place:], source.path):
-            table, clean, consumed, passed = _read(block, layout, last)
+            table, clean, consumed, passed = _read(block, layout, memory, last)
             if consumed < len(block):
                 returned.append(block[consumed:])
             found = len(table) + sum(rejected.rows for rejected in clean.rejected)
@@ -87,23 +87,27 @@ def csv_batches(source: SourceFile, columns: Sequence[str] | None, problems: Pro
 
 def _blocks(file: BinaryIO, start: bytes, path: str) -> Iterator[tuple[bytes, bool, list[bytes]]]:
     """Blocks of whole lines, whether each is the last one, and a list that takes what belongs to the next one."""
-    buffer, last = start, False
-    while not last:
-        more = file.read(_BLOCK_BYTES)
-        # There is a last block, though an empty one, after the end is known.
-        last = not more
-        place = len(buffer) if last else cut_place(buffer)
-        if place:
-            returned: list[bytes] = []
-            yield buffer[:place], last, returned
-            buffer = b"".join([*returned, buffer[place:]])
-        if len(buffer) > _LONGEST_LINE:
+    kept: list[bytes] = []
+    chunk = start
+    while True:
+        following = file.read(_BLOCK_BYTES)
+        # There is a last block, though an empty one.
+        last = not following
+        place = len(chunk) if last else cut_place(chunk)
+        returned: list[bytes] = []
+        if place or last:
+            yield b"".join([*kept, memoryview(chunk)[:place]]), last, returned
+            kept = returned
+        if last:
+            return
+        kept.append(chunk[place:])
+        if sum(map(len, kept)) > _LONGEST_LINE:
             message = f"a line of more than {_LONGEST_LINE >> 20} MiB, so this is no CSV or TSV; check the file"
             raise Problem(path, None, "", UNREADABLE_FILE, message).error()
-        buffer += more
+        chunk = following
 
 
-def _read(block: bytes, layout: Layout, last: bool) -> tuple[pa.Table, CleanBlock, int, int]:
+def _read(block: bytes, layout: Layout, memory: _ArrowMemory, last: bool) -> tuple[pa.Table, CleanBlock, int, int]:
     """Arrow's table of a block, what was left out of it, and how many of its bytes and lines that is."""
     text, delimiter = with_one_byte(block, layout.delimiter)
     cleaner = BlockCleaner(
@@ -118,7 +122,7 @@ def _read(block: bytes, layout: Layout, last: bool) -> tuple[pa.Table, CleanBloc
     lines = line_count(text)
     if not quotes or cleaner.tidy(text):
         try:
-            table = _parsed(text, delimiter, layout, quotes=quotes, at_once=_ARROW_BYTES)
+            table = _parsed(text, delimiter, layout, memory, quotes=quotes, at_once=_ARROW_BYTES)
         except pa.ArrowInvalid:
             pass
         else:
@@ -126,18 +130,20 @@ def _read(block: bytes, layout: Layout, last: bool) -> tuple[pa.Table, CleanBloc
             if len(table) == lines:
                 return table, CleanBlock(text, None), len(block), lines
     clean, consumed = cleaner.clean(text, last=last)
-    table = _parsed(clean.content, delimiter, layout, quotes=quotes, at_once=len(clean.content) + 1)
+    table = _parsed(clean.content, delimiter, layout, memory, quotes=quotes, at_once=len(clean.content) + 1)
     if consumed < len(text):
         # That is so only where quotes count, and there the delimiter is one byte and the text is the block.
         return table, clean, consumed, line_count(text[:consumed])
     return table, clean, len(block), lines
 
 
-def _parsed(content: bytes, delimiter: bytes, layout: Layout, *, quotes: bool, at_once: int) -> pa.Table:
-    if not content.strip(b"\r\n"):
+def _parsed(
+    content: bytes, delimiter: bytes, layout: Layout, memory: _ArrowMemory, *, quotes: bool, at_once: int
+) -> pa.Table:
+    if content[:1] in b"\r\n" and not content.strip(b"\r\n"):
         return pa.table({place: pa.chunked_array([], pa.binary()) for place in layout.places.values()})
     return arrow_csv.read_csv(
-        pa.BufferReader(_arrows_own(content)),
+        pa.BufferReader(memory.copy(content)),
         read_options=arrow_csv.ReadOptions(
             column_names=[str(place) for place in range(layout.width)],
             use_threads=False,
@@ -154,11 +160,21 @@ def _parsed(content: bytes, delimiter: bytes, layout: Layout, *, quotes: bool, a
     )
 
 
-def _arrows_own(content: bytes) -> pa.Buffer:
-    """The content in Arrow's memory: a thread that lets go of Python's last takes the interpreter's lock for it."""
-    buffer = pa.allocate_buffer(len(content))
-    np.frombuffer(buffer, np.uint8)[:] = np.frombuffer(content, np.uint8)
-    return buffer
+class _ArrowMemory:
+    """Memory of Arrow's own: a thread that lets go of Python's last takes the interpreter's lock for it.
+
+    The same for one block after the other, as what Arrow makes of a block is in other memory.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = pa.allocate_buffer(0)
+
+    def copy(self, content: bytes) -> pa.Buffer:
+        """The content."""
+        if self._buffer.size < len(content):
+            self._buffer = pa.allocate_buffer(len(content))
+        np.frombuffer(self._buffer, np.uint8)[: len(content)] = np.frombuffer(content, np.uint8)
+        return self._buffer.slice(0, len(content))
 
 
 def _report(source: SourceFile, layout: Layout, clean: CleanBlock, line: int, problems: Problems) -> None:
