@@ -51,6 +51,7 @@ def components(root: pathlib.Path) -> list[Any]:
     from tfx_pipeline.components.semantic_id_gen import SemanticIdGen
 
     changes = {"quantizer.levels": 2, "quantizer.codes": 4, "codebooks.max_collision_rate": 1.0}
+    changes |= {"codebooks.max_tuple_share": 1.0, "codebooks.max_code_share": 1.0}
     config = Config().replace(**changes).to_dict()
     artifacts = str(root / "artifacts")
     items = item_example_gen(items=str(root / "items.csv"), embeddings="", data=config["data"], fingerprint="")

@@ -198,7 +198,12 @@ def test_cache_keys_do_not_say_where_the_root_is(root: str, monkeypatch: pytest.
                 pipeline_node=pipeline_pb2.PipelineNode(),
                 pipeline_info=pipeline_pb2.PipelineInfo(id="h2rec"),
                 input_artifacts={"model": [model]},
-                parameters={"root": f"{root}/artifacts", "config": json.dumps({"kept": f"{root}/kept"}), "seed": 1},
+                parameters={
+                    "input_base": root,
+                    "root": f"{root}/artifacts",
+                    "config": json.dumps({"kept": f"{root}/kept"}),
+                    "seed": 1,
+                },
             )
         return names[0]
 

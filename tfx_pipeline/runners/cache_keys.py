@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -60,6 +61,6 @@ def _artifact(proto: metadata_store_pb2.Artifact, root: str) -> metadata_store_p
 
 def _text(text: str, root: str) -> str:
     # Parameters are JSON, where letters beyond ASCII have another form.
-    for form in (root, json.dumps(root)[1:-1]):
-        text = text.replace(f"{form}/", f"{_HERE}/")
-    return text
+    forms = "|".join(map(re.escape, (root, json.dumps(root)[1:-1])))
+    # The root itself and what lies below, not what has a longer name.
+    return re.sub(rf"(?:{forms})(?![\w.-])", _HERE, text)
