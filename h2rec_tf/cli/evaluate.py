@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from h2rec_tf.cli.comparison import GATE_OPTION
-from h2rec_tf.cli.moving import moving
 from h2rec_tf.cli.options import DataFiles, data_options
 from h2rec_tf.cli.outputs import OUTPUT_FILE
 from h2rec_tf.config import Config
 from h2rec_tf.errors import InputError
+from h2rec_tf.progress import moving
 
 
 @click.command()

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from h2rec_tf.cli.moving import moving
 from h2rec_tf.cli.options import merged_config, text_flags, with_flags
 from h2rec_tf.cli.outputs import OUTPUT_FOLDER
 from h2rec_tf.printable import printable_lines
+from h2rec_tf.progress import moving
 
 
 @click.group("semantic-ids")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from h2rec_tf.cli.comparison import GATE_OPTION
-from h2rec_tf.cli.moving import moving
 from h2rec_tf.cli.options import DataFiles, data_options
 from h2rec_tf.cli.outputs import OUTPUT_FOLDER
 from h2rec_tf.config import Config
+from h2rec_tf.progress import moving
 
 
 @click.command()

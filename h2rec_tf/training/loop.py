@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import time
@@ -18,6 +19,7 @@ from h2rec_tf.errors import InputError
 from h2rec_tf.evaluation import Evaluation, Protocol, evaluate
 from h2rec_tf.models.h2rec import H2Rec
 from h2rec_tf.models.vector_recommender import VectorRecommender
+from h2rec_tf.progress import moving, ticking
 from h2rec_tf.training.calibration import calibrate
 from h2rec_tf.training.epochs import Epochs
 from h2rec_tf.training.execution import adam, computing_in, strategy_named
@@ -132,7 +134,8 @@ def train(
     validation = validation.sample(validation_users, seed)
     distribution = strategy_named(strategy)
     steps = len(batches) * epochs if not max_steps else min(max_steps, len(batches) * epochs)
-    with distribution.scope(), computing_in(precision):
+    building = moving("building the model") if progress else contextlib.nullcontext()
+    with building, distribution.scope(), computing_in(precision):
         model = build()
         optimizer = adam(
             WarmupSchedule(schedule, peak=learning_rate, warmup_steps=warmup_steps, total_steps=steps),
@@ -174,9 +177,12 @@ def train(
     best_weights: list[np.ndarray] = []
     training = Epochs(model, batches, distribution)
     sample = validation.histories.padded(np.arange(min(len(validation), 256)), max_length)
-    with tqdm(
-        total=steps, initial=int(optimizer.iterations.numpy()), unit="step", disable=None if progress else True
-    ) as bar:
+    with (
+        tqdm(
+            total=steps, initial=int(optimizer.iterations.numpy()), unit="step", disable=None if progress else True
+        ) as bar,
+        ticking(bar),
+    ):
         while state.epoch < epochs and state.waited < patience:
             began = time.perf_counter()
             limit = max_steps - int(optimizer.iterations.numpy()) if max_steps else None
@@ -209,12 +215,13 @@ def train(
             variable.assign(value)
     best = state.best
     part = validation.sample(_CALIBRATION_USERS, seed)
-    if calibrate(
-        model,
-        lambda: measure(part).metric("ndcg@10"),
-        popularity=popularity,
-        codes=codes,
-        seen_competes=protocol.seen_compete,
-    ):
-        best = measure(validation).metric("ndcg@10")
+    with moving("placing cold items") if progress else contextlib.nullcontext():
+        if calibrate(
+            model,
+            lambda: measure(part).metric("ndcg@10"),
+            popularity=popularity,
+            codes=codes,
+            seen_competes=protocol.seen_compete,
+        ):
+            best = measure(validation).metric("ndcg@10")
     return TrainingResult(model, state.best_epoch, best, state.history, state.seconds)

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from h2rec_tf.cli.moving import moving
 from h2rec_tf.printable import printable
+from h2rec_tf.progress import moving
 from h2rec_tf.pushed import versions_folder
 from serving.cli.options import allow_op, check_ports, listening, listening_values
 from serving.server.options import MEBIBYTE, Batching, Limits, ServerOptions

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from h2rec_tf.cli.moving import moving
 from h2rec_tf.cli.outputs import OUTPUT_FOLDER
 from h2rec_tf.config import IndexConfig
 from h2rec_tf.printable import printable
+from h2rec_tf.progress import moving
 from serving.cli.options import allow_op, check_ports, listening, listening_values, token
 from serving.retrieval_service import client_cli
 from serving.retrieval_service.options import RetrievalOptions, StoreOptions

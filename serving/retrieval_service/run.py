@@ -7,7 +7,7 @@ import signal
 import threading
 
 from h2rec_tf import environment
-from h2rec_tf.cli.moving import moving
+from h2rec_tf.progress import moving
 from serving.retrieval_service.options import RetrievalOptions
 from serving.retrieval_service.server import RetrievalServer
 from serving.server.run import log_to_stderr, raise_file_limit

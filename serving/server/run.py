@@ -11,8 +11,8 @@ import threading
 from typing import Any
 
 from h2rec_tf import environment
-from h2rec_tf.cli.moving import moving
 from h2rec_tf.printable import printable, printable_lines
+from h2rec_tf.progress import moving
 from serving.server.model_server import ModelServer
 from serving.server.options import ServerOptions
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import click
 
 from h2rec_tf import __version__, environment
-from h2rec_tf.cli.moving import moving
 from h2rec_tf.cli.options import DataFiles
 from h2rec_tf.config import Config
 from h2rec_tf.errors import H2RecError, InputError
 from h2rec_tf.printable import printable, printable_lines
+from h2rec_tf.progress import moving
 from tfx_pipeline import constants
 from tfx_pipeline.constants import is_query, is_remote
 from tfx_pipeline.runners.fingerprint import fingerprint, source_fingerprint

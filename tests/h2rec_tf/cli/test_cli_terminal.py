@@ -1,5 +1,6 @@
 """What a person at a terminal sees: near names, harmless text, a sign of life."""
 
+import io
 import json
 import os
 import pathlib
@@ -7,20 +8,23 @@ import pty
 import select
 import subprocess
 import sys
+import threading
 import unicodedata
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import run_python
+from tqdm import tqdm
 
 from h2rec_tf.errors import InputError
 from h2rec_tf.printable import printable, printable_json, printable_lines
+from h2rec_tf.progress import ticking
 from h2rec_tf.pushed import versions_folder
 
 _MAIN = "import sys; from h2rec_tf.cli.main import main; main()"
 _WORK = """
-from h2rec_tf.cli.moving import moving
+from h2rec_tf.progress import moving
 with moving("doing the work", after=0):
     input()
 print("done")
@@ -133,3 +137,26 @@ def test_the_versions_of_what_a_user_names(tmp_path):
     ):
         with pytest.raises(InputError, match=words):
             versions_folder(str(tmp_path / place))
+
+
+class _Terminal(io.StringIO):
+    """Notes when so many lines were drawn."""
+
+    def __init__(self, wanted):
+        super().__init__()
+        self.drawn, self.wanted, self.enough = 0, wanted, threading.Event()
+
+    def write(self, text):
+        self.drawn += "step" in text
+        if self.drawn >= self.wanted:
+            self.enough.set()
+        return len(text)
+
+
+def test_a_bar_goes_on_while_no_step_is_done():
+    terminal = _Terminal(wanted=5)
+    with tqdm(total=3, unit="step", file=terminal, mininterval=0) as bar, ticking(bar, seconds=0.01):
+        assert terminal.enough.wait(20)
+        assert bar.n == 0
+    with tqdm(total=3, disable=True) as bar, ticking(bar):
+        assert "ticking-bar" not in {thread.name for thread in threading.enumerate()}

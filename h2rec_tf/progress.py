@@ -1,4 +1,4 @@
-"""A sign on the terminal that a command is at work."""
+"""Signs on the terminal that there is work going on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 _SIGNS = "|/-\\"
 _SECONDS = 0.2
@@ -42,6 +46,32 @@ def moving(text: str, *, after: float = 1.0) -> Iterator[None]:
         terminal.flush()
 
     thread = threading.Thread(target=move, name="moving-sign", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def ticking(bar: tqdm, *, seconds: float = 1.0) -> Iterator[None]:
+    """Inside the block a bar's clock runs on while no step is done, as when the first one is traced.
+
+    Args:
+        bar: may be disabled; then nothing is shown.
+        seconds: between two looks of the bar.
+    """
+    if bar.disable:
+        yield
+        return
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(seconds):
+            bar.refresh()
+
+    thread = threading.Thread(target=tick, name="ticking-bar", daemon=True)
     thread.start()
     try:
         yield
