@@ -62,7 +62,7 @@ def lines_of(text):
 
 
 @given(content=MESS)
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 def test_any_text_is_read_as_csv_reads_it_or_rows_are_counted(directory, content):
     text = "a,b,c\n" + content
     path = directory / "mess.csv"
@@ -85,7 +85,7 @@ def test_any_text_is_read_as_csv_reads_it_or_rows_are_counted(directory, content
     end=st.sampled_from(["\n", "\r\n"]),
     delimiter=st.sampled_from([",", ";", "|", "\t"]),
 )
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True)
 def test_what_csv_and_pandas_write_is_read(directory, rows, quoting, end, delimiter):
     """Well-formed files, with line breaks and delimiters in fields, are read whole if quotes are trusted."""
     buffer = io.StringIO()

@@ -71,7 +71,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("tables")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(
     rows=tables(),
     kinds=st.tuples(
