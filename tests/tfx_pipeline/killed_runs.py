@@ -164,7 +164,7 @@ def main(root: pathlib.Path) -> None:
     write_data(root)
     for component in [*KILLS, "", ""]:
         print(json.dumps(forked(root, component)), flush=True)
-    for directory in (root / "artifacts" / "ItemExampleGen" / "examples").iterdir():
+    for directory in (root / "artifacts" / "ItemExampleGen" / "examples").glob("*[0-9]"):
         shutil.rmtree(directory)
     print(json.dumps(forked(root, "")), flush=True)
 
