@@ -20,7 +20,7 @@ from h2rec_tf.data.source_file import SourceFile, reading
 from h2rec_tf.data.table import RowLocator, Table
 from h2rec_tf.data.text_format import DOUBLE_QUOTES
 
-_BLOCK_BYTES = 1 << 24
+_BLOCK_BYTES = 1 << 22
 # What Arrow reads at once, where no record can be longer.
 _ARROW_BYTES = 1 << 20
 _LONGEST_LINE = 1 << 24
@@ -142,7 +142,8 @@ def _parsed(
 ) -> pa.Table:
     if content[:1] in b"\r\n" and not content.strip(b"\r\n"):
         return pa.table({place: pa.chunked_array([], pa.binary()) for place in layout.places.values()})
-    return arrow_csv.read_csv(
+    # As a stream: for each table it reads at once, Arrow looks through all objects of the interpreter.
+    reader = arrow_csv.open_csv(
         pa.BufferReader(memory.copy(content)),
         read_options=arrow_csv.ReadOptions(
             column_names=[str(place) for place in range(layout.width)],
@@ -158,6 +159,7 @@ def _parsed(
             strings_can_be_null=False,
         ),
     )
+    return reader.read_all()
 
 
 class _ArrowMemory:

@@ -217,7 +217,7 @@ def test_arrow_gets_nothing_of_pythons(tmp_path, monkeypatch):
     def spied(function):
         return lambda *args, **options: given.extend([*args, *options.values()]) or function(*args, **options)
 
-    for name in ("read_csv", "ReadOptions", "ParseOptions", "ConvertOptions"):
+    for name in ("open_csv", "ReadOptions", "ParseOptions", "ConvertOptions"):
         monkeypatch.setattr(csv_table.arrow_csv, name, spied(getattr(csv_table.arrow_csv, name)))
     monkeypatch.setattr(csv_table.pa, "BufferReader", spied(csv_table.pa.BufferReader))
     for content in (songs(",", {}), songs(",", {3: '"open'}) + "bad\n"):
